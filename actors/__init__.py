@@ -1,0 +1,1 @@
+"""How a node lives: a small kernel (mailbox, supervisor) and one module per concern, each a Trio task."""

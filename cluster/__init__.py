@@ -1,0 +1,1 @@
+"""Many nodes: launch them, break their network, simulate them, measure them."""

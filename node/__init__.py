@@ -1,0 +1,1 @@
+"""One process: configuration, composition, command line, metrics, health, shutdown. The only place that knows everybody."""

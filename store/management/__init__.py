@@ -1,0 +1,1 @@
+"""What operators decided: versioned records, their indexes for discovery, and the audit."""

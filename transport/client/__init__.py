@@ -1,0 +1,1 @@
+"""The Python client: register, stay alive, discover, and watch, with failover between nodes."""

@@ -1,0 +1,1 @@
+"""What each route does: plain functions from a request to a reply, shared by both lanes."""
