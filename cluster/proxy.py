@@ -171,8 +171,8 @@ class Proxy:
                 await trio.sleep_until(due_s)
                 await self.network.until_flowing(source, target)
                 if piece:
-                    await writer.send_all(piece)
                     self.statistics.bytes += len(piece)
+                    await writer.send_all(piece)
                 else:
                     await writer.send_eof()
 
