@@ -1,0 +1,35 @@
+"""The limits of the listener and of both lanes: every one with a unit, a default, and a consequence."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a stranger may cost this node. Built once from the configuration and never changed."""
+
+    connections: int = 10_000
+    """Open connections at a time. One more is answered 503 and closed."""
+    backlog: int = 1024
+    """Connections the kernel holds until they are accepted. One more is refused by the kernel."""
+    header_bytes: int = 32 * 1024
+    """Request line and header section. More is answered 431 and closed."""
+    body_bytes: int = 2 * 1024 * 1024
+    """Request body, as sent and again when inflated. More is answered 413."""
+    header_timeout_s: float = 10.0
+    """From connecting, or from the first byte of a later request, to the end of its headers. Longer is 408."""
+    body_timeout_s: float = 30.0
+    """From the end of the headers to the end of the body. Longer is 408 and closed."""
+    idle_timeout_s: float = 75.0
+    """Between two requests of a connection. Longer is closed without a word."""
+    send_timeout_s: float = 20.0
+    """For a peer that takes nothing of what we send (more for long answers). Then the connection is cut."""
+    linger_s: float = 2.0
+    """How long a refused client may go on sending before its connection is reset under it."""
+    websocket_text_bytes: int = 64 * 1024
+    """One text message from a client. More is closed with 1009."""
+    websocket_binary_bytes: int = 16 * 1024 * 1024
+    """One binary message from a peer. More is closed with 1009."""
+    websocket_queue: int = 16
+    """Messages a session may leave unread. One more and nothing is read from that socket, pings included."""
+    websocket_close_s: float = 2.0
+    """For the closing handshake of a WebSocket. Longer and it is cut."""
