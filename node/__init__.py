@@ -1,1 +1,1 @@
-"""One process: configuration, composition, command line, metrics, health, shutdown. The only place that knows everybody."""
+"""One process: configuration, composition, command line, metrics, health. The only place that knows everybody."""
