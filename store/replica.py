@@ -1,0 +1,183 @@
+"""The face of the instance table towards other nodes: digests, versions, states, and how two tables become one."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from .changes import InstanceChange
+from .digests import bucket_of
+from .instances import decode_instance
+from .leases import Entry, ServiceTable
+from .suspects import Suspects
+from .table import InstanceTable, Outcome
+from .versions import milliseconds
+
+State = tuple[str, int, bytes | None, int, int]
+"""Full key, version, JSON (None for a tombstone), age of the last renewal in milliseconds, origin of who heard it."""
+
+AGE_MAX_MS: Final = 7 * 24 * 3600 * 1000
+
+
+class ReplicatedInstances(InstanceTable):
+    """Merging is by version: the higher one wins, in whatever order and however often it is told."""
+
+    suspects: Suspects
+
+    def digests(self) -> list[int]:
+        """One number per bucket; equal numbers mean equal keys and versions."""
+        return self._digests.values()
+
+    def versions(self, bucket: int) -> list[tuple[str, int]]:
+        """Full key and version of everything in a bucket, tombstones included."""
+        return [
+            (entry.full_key, entry.version)
+            for service in self.services.values()
+            for entry in service.entries.values()
+            if bucket_of(entry.full_key) == bucket
+        ]
+
+    def all_versions(self, buckets: Iterable[int]) -> Iterable[tuple[int, str, int]]:
+        """Bucket, full key and version of everything in these buckets, in one pass that a caller may interrupt.
+
+        What changes during the pass may be missed; the next round of anti-entropy sees it.
+        """
+        wanted = set(buckets)
+        for service in list(self.services.values()):
+            for entry in list(service.entries.values()):
+                full_key = entry.full_key
+                bucket = bucket_of(full_key)
+                if bucket in wanted:
+                    yield bucket, full_key, entry.version
+
+    def states(self, keys: Iterable[str], *, now_s: float) -> list[State]:
+        """What is known about these keys now; keys that are not known are left out."""
+        lease_s = self.lease_time(now_s)
+        states: list[State] = []
+        for full_key in keys:
+            service_key, _, instance_key = full_key.partition("\n")
+            entry = self.find(service_key, instance_key)
+            if entry is None:
+                continue
+            if entry.live:
+                age_ms = max(0, int((lease_s - entry.deadline_s + entry.ttl_s) * 1000))
+                states.append((full_key, entry.version, entry.json, age_ms, entry.via or self.origin))
+            else:
+                states.append((full_key, entry.version, None, 0, self.origin))
+        return states
+
+    def merge(self, states: Iterable[State], *, via: int, now_s: float, now_ms: int) -> Outcome:
+        """Take over what is newer. A lease never becomes fresh by being copied: its age counts.
+
+        `via` is the origin of the peer that sent the states. Leases that have already run out are ignored, and so are
+        tombstones older than we keep them.
+        """
+        lease_s = self.lease_time(now_s)
+        outcome = Outcome()
+        shown: dict[ServiceTable, list[InstanceChange]] = {}
+        for full_key, version, json, age_ms, heard_by in states:
+            service_key, _, instance_key = full_key.partition("\n")
+            entry = self.find(service_key, instance_key)
+            if entry is not None and version <= entry.version:
+                if version == entry.version and json is not None and entry.live:
+                    self._heard(entry, lease_s=lease_s, age_ms=age_ms, via=heard_by)
+                continue
+            if json is None:
+                change = self._merge_tombstone(
+                    full_key, version, entry, lease_s=lease_s, now_ms=now_ms, outcome=outcome
+                )
+            else:
+                arrival = (version, json, age_ms, heard_by)
+                change = self._merge_live(full_key, arrival, entry, lease_s=lease_s, now_ms=now_ms, outcome=outcome)
+            if change is not None:
+                service = outcome.entries[-1].service
+                shown.setdefault(service, []).append(change)
+        outcome.changes = self._announce_all(shown, now_ms=now_ms)
+        return outcome
+
+    def _merge_tombstone(
+        self, full_key: str, version: int, entry: Entry | None, *, lease_s: float, now_ms: int, outcome: Outcome
+    ) -> InstanceChange | None:
+        if entry is None and now_ms - milliseconds(version) > self.settings.tombstone_ttl_s * 1000:
+            return None
+        if entry is None:
+            service_key, _, instance_key = full_key.partition("\n")
+            entry = self._entry(service_key, instance_key, now_ms=now_ms)
+        self.clock.witness(version)
+        shown = self._bury(entry, version, lease_s=lease_s)
+        outcome.entries.append(entry)
+        return None if shown is None else InstanceChange("delete", shown, entry.key, now_ms)
+
+    def _merge_live(
+        self,
+        full_key: str,
+        arrival: tuple[int, bytes, int, int],
+        entry: Entry | None,
+        *,
+        lease_s: float,
+        now_ms: int,
+        outcome: Outcome,
+    ) -> InstanceChange | None:
+        version, json, age_ms, heard_by = arrival
+        instance = decode_instance(json)
+        ttl_s = self.ttl_of(instance, legacy=instance.is_legacy())
+        deadline_s = lease_s - min(age_ms, AGE_MAX_MS) / 1000 + ttl_s
+        if deadline_s <= lease_s and not self.suspects.is_lost(heard_by):
+            return None
+        if entry is None:
+            service_key, _, instance_key = full_key.partition("\n")
+            entry = self._entry(instance.service_id or service_key, instance_key, now_ms=now_ms)
+        if entry.live:
+            deadline_s = max(deadline_s, entry.deadline_s)
+        self.clock.witness(version)
+        kind = self._put(entry, instance, json, version, now_ms=now_ms)
+        self._renewed(entry, deadline_s=deadline_s, via=self._via(heard_by))
+        self._watch(entry.service, lease_s=lease_s)
+        outcome.entries.append(entry)
+        return None if kind is None else InstanceChange(kind, json, entry.key, now_ms)
+
+    def _via(self, heard_by: int) -> int:
+        return 0 if heard_by == self.origin else heard_by
+
+    def _heard(self, entry: Entry, *, lease_s: float, age_ms: int, via: int) -> None:
+        """Somebody heard of the instance `age_ms` ago; that may be later than what we know."""
+        deadline_s = lease_s - min(age_ms, AGE_MAX_MS) / 1000 + entry.ttl_s
+        if deadline_s > entry.deadline_s:
+            self._renewed(entry, deadline_s=deadline_s, via=self._via(via))
+
+    def renew_from_peer(
+        self, renewals: Iterable[tuple[str, int, int]], *, via: int, now_s: float
+    ) -> tuple[list[Entry], list[str]]:
+        """Renewals (full key, version, age in ms) that a peer heard. Returns the renewed entries, and the keys whose
+        state we must ask for, because we do not have it or have an older one."""
+        lease_s = self.lease_time(now_s)
+        renewed: list[Entry] = []
+        wanted: list[str] = []
+        for full_key, version, age_ms in renewals:
+            service_key, _, instance_key = full_key.partition("\n")
+            entry = self.find(service_key, instance_key)
+            if entry is None or entry.version < version:
+                wanted.append(full_key)
+            if entry is not None and entry.live:
+                self._heard(entry, lease_s=lease_s, age_ms=age_ms, via=via)
+                self._count_renewal(entry, lease_s=lease_s)
+                renewed.append(entry)
+        return renewed, wanted
+
+    def _count_renewal(self, entry: Entry, *, lease_s: float) -> None:
+        """A renewal counts for self-preservation, wherever it was heard."""
+        raise NotImplementedError
+
+    def restore(self, rows: Iterable[tuple[str, int, bytes | None]], *, now_s: float, now_ms: int) -> int:
+        """Take over what was stored before a restart, each live instance with a fresh lease. Returns how many live."""
+        lease_s = self.lease_time(now_s)
+        for full_key, version, json in rows:
+            service_key, _, instance_key = full_key.partition("\n")
+            self.clock.witness(version)
+            if json is None:
+                self._bury(self._entry(service_key, instance_key, now_ms=now_ms), version, lease_s=lease_s)
+                continue
+            instance = decode_instance(json)
+            entry = self._entry(instance.service_id or service_key, instance_key, now_ms=now_ms)
+            self._put(entry, instance, json, version, now_ms=now_ms)
+            self._renewed(entry, deadline_s=lease_s + entry.ttl_s, via=0)
+            self._watch(entry.service, lease_s=lease_s)
+        return self.live_count

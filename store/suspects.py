@@ -1,0 +1,49 @@
+"""Suspects: leases that another node used to renew, while nothing is heard from that node."""
+
+from .leases import Entry
+
+
+class Suspects:
+    """Which peers are out of reach, and since when, in lease time.
+
+    Silence about an instance proves nothing while its messenger is out of reach. So such a lease does not expire, up
+    to a ceiling; and when the messenger is back, it has one lease to speak before the lease may expire.
+    """
+
+    __slots__ = ("_ceiling_s", "_found", "_lost")
+
+    def __init__(self, *, ceiling_s: float) -> None:
+        self._ceiling_s = ceiling_s
+        self._lost: dict[int, float] = {}
+        self._found: dict[int, float] = {}
+
+    def lost(self, origin: int, *, lease_s: float) -> None:
+        """Nothing is heard from this peer any more."""
+        self._lost.setdefault(origin, lease_s)
+
+    def found(self, origin: int, *, lease_s: float) -> None:
+        """The peer is back."""
+        if self._lost.pop(origin, None) is not None:
+            self._found[origin] = lease_s
+
+    def left(self, origin: int) -> None:
+        """The peer said goodbye: its silence is no riddle."""
+        self._lost.pop(origin, None)
+        self._found.pop(origin, None)
+
+    def covers(self, entry: Entry, *, lease_s: float) -> bool:
+        """Whether this entry is kept although its lease has run out."""
+        if not entry.via:
+            return False
+        lost_s = self._lost.get(entry.via)
+        if lost_s is not None:
+            return lease_s - lost_s < self._ceiling_s
+        found_s = self._found.get(entry.via)
+        return found_s is not None and lease_s < found_s + entry.ttl_s
+
+    def is_lost(self, origin: int) -> bool:
+        return origin in self._lost
+
+    @property
+    def lost_origins(self) -> frozenset[int]:
+        return frozenset(self._lost)

@@ -1,0 +1,250 @@
+"""The table of instances: services, entries, digests, and the one way in which each of them changes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from sys import intern
+from typing import Protocol
+
+from .changes import ChangeLog, ChangeType, InstanceChange, ServiceChange
+from .digests import Digests
+from .instances import Instance
+from .leases import Entry, ServiceTable, Wheel
+from .preservation import PreservationSettings, RenewalWatch
+from .versions import HybridClock
+
+CHANGE_LOG_BOUND = 10_000
+"""Instance changes kept for deltas. A client that missed more gets everything."""
+
+DEFAULT_GROUP = "default"
+
+
+class Visibility(Protocol):
+    """Who says whether an instance was pulled out."""
+
+    def is_down(self, service_key: str, instance_key: str, ip: str, zone_key: str, group_key: str) -> bool:
+        """Whether any operation takes this instance out of discovery. All arguments are in lower case."""
+        ...
+
+
+class NothingDown:
+    """No operator, no pull-outs."""
+
+    def is_down(self, service_key: str, instance_key: str, ip: str, zone_key: str, group_key: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """What the registry was told to do, times in seconds."""
+
+    region_id: str
+    lease_ttl_s: float = 20.0
+    legacy_ttl_s: float = 90.0
+    lease_ttl_min_s: float = 5.0
+    lease_ttl_max_s: float = 604_800.0
+    tombstone_ttl_s: float = 600.0
+    pause_s: float = 0.5
+    """A gap between two looks at the clock longer than this means that the process did not run."""
+    preservation: PreservationSettings = field(default_factory=PreservationSettings)
+    service_watch_min: int = 10
+    """Services with fewer live instances are not watched for self-preservation."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a call did."""
+
+    entries: list[Entry] = field(default_factory=list)
+    """Entries whose version changed: to be stored, and sent to peers if the change is ours."""
+    renewed: list[Entry] = field(default_factory=list)
+    """Entries that were only renewed."""
+    changes: list[ServiceChange] = field(default_factory=list)
+    """What subscribers are to be told, in order."""
+
+
+class InstanceTable:
+    """All entries, by service and instance. Subclasses decide; this class keeps counts, digests and log in step."""
+
+    name = "instances"
+
+    def __init__(
+        self,
+        settings: RegistrySettings,
+        *,
+        clock: HybridClock,
+        origin: int,
+        now_s: float,
+        now_ms: int,
+        visibility: Visibility | None = None,
+    ) -> None:
+        """`clock` makes the versions (one per node, shared with management); `origin` names this node in them."""
+        self.settings = settings
+        self.region_key = settings.region_id.lower()
+        self.origin = origin
+        self.clock = clock
+        self.services: dict[str, ServiceTable] = {}
+        """By lower-cased service id."""
+        self.live_count = 0
+        self.legacy_count = 0
+        self.overdue_count = 0
+        self.version = now_ms
+        """Rises with each change of what discovery shows; about epoch milliseconds."""
+        self.log = ChangeLog(CHANGE_LOG_BOUND, self.version)
+        self._digests = Digests()
+        self._wheel = Wheel(now_s=now_s)
+        self._visibility: Visibility = visibility or NothingDown()
+        self._granted_s = 0.0
+        self._seen_s = now_s
+
+    def find(self, service_key: str, instance_key: str) -> Entry | None:
+        """The entry of an identity, live or tombstone."""
+        service = self.services.get(service_key)
+        return None if service is None else service.entries.get(instance_key)
+
+    def lease_time(self, now_s: float) -> float:
+        """The clock of leases: monotonic time less all time in which this process did not run.
+
+        A process that was paused heard no heartbeat; what it missed is granted to every lease at once.
+        """
+        gap_s = now_s - self._seen_s
+        self._seen_s = now_s
+        if gap_s > self.settings.pause_s:
+            self._granted_s += gap_s
+        return now_s - self._granted_s
+
+    @property
+    def granted_s(self) -> float:
+        """Seconds granted to leases because the process did not run."""
+        return self._granted_s
+
+    def ttl_of(self, instance: Instance, *, legacy: bool) -> float:
+        """The lease time of an instance in seconds: its own wish within bounds, else the node's."""
+        settings = self.settings
+        wish_s = instance.lease_ttl_s() if instance.metadata else None
+        if wish_s is None:
+            return settings.legacy_ttl_s if legacy else settings.lease_ttl_s
+        return min(max(wish_s, settings.lease_ttl_min_s), settings.lease_ttl_max_s)
+
+    def _entry(self, service_id: str, instance_key: str, *, now_ms: int) -> Entry:
+        """The entry of an identity; a new one, still without a version, when there is none."""
+        service_key = service_id.lower()
+        service = self.services.get(service_key)
+        if service is None:
+            # Revisions of one service on two nodes, or before and after a restart, must not be taken for each other.
+            revision = now_ms << 11 | self.origin & 0x7FF
+            service_key = intern(service_key)
+            service = self.services[service_key] = ServiceTable(service_key, service_id, revision=revision)
+        entry = service.entries.get(instance_key)
+        if entry is None:
+            entry = service.entries[instance_key] = Entry(service, instance_key)
+        return entry
+
+    def _put(self, entry: Entry, instance: Instance, json: bytes, version: int, *, now_ms: int) -> ChangeType | None:
+        """Make the entry live with this data. Returns how discovery sees it: None when it shows nothing new."""
+        was_visible = entry.live and not entry.down
+        self._digests.replace(entry.full_key, entry.version, version)
+        if not entry.live:
+            entry.live = True
+            entry.registered_ms = now_ms
+            entry.service.live_count += 1
+            self.live_count += 1
+            legacy = instance.is_legacy()
+            self.legacy_count += legacy
+        else:
+            legacy = instance.is_legacy()
+            self.legacy_count += legacy - entry.legacy
+        entry.legacy = legacy
+        entry.ttl_s = self.ttl_of(instance, legacy=legacy)
+        entry.json = json
+        entry.version = version
+        entry.ip = instance.ip or ""
+        entry.zone_key = intern((instance.zone_id or "").lower())
+        entry.group_key = intern((instance.group_id or "").strip().lower() or DEFAULT_GROUP)
+        service = entry.service
+        if instance.service_id is not None and service.service_id != instance.service_id:
+            service.service_id = instance.service_id
+        entry.down = self._is_down(entry)
+        service.stale()
+        if entry.down:
+            return "delete" if was_visible else None
+        return "change" if was_visible else "new"
+
+    def _is_down(self, entry: Entry) -> bool:
+        service_key = entry.service.key
+        return self._visibility.is_down(service_key, entry.key, entry.ip, entry.zone_key, entry.group_key)
+
+    def _take_out(self, entry: Entry) -> bytes | None:
+        """End the life of an entry. Returns the instance when discovery showed it until now."""
+        shown = None if entry.down else entry.json
+        entry.live = False
+        entry.down = False
+        entry.json = b""
+        if entry.overdue:
+            entry.overdue = False
+            self.overdue_count -= 1
+        entry.service.live_count -= 1
+        self.live_count -= 1
+        self.legacy_count -= entry.legacy
+        entry.service.stale()
+        return shown
+
+    def _bury(self, entry: Entry, version: int, *, lease_s: float) -> bytes | None:
+        """Turn an entry into a tombstone. Returns the instance when discovery showed it until now."""
+        shown = self._take_out(entry) if entry.live else None
+        self._digests.replace(entry.full_key, entry.version, version)
+        entry.version = version
+        entry.deadline_s = lease_s + self.settings.tombstone_ttl_s
+        self._wheel.schedule(entry)
+        return shown
+
+    def _drop(self, entry: Entry) -> bytes | None:
+        """Forget an entry altogether. Returns the instance when discovery showed it until now."""
+        shown = self._take_out(entry) if entry.live else None
+        self._digests.replace(entry.full_key, entry.version, 0)
+        entry.gone = True
+        service = entry.service
+        del service.entries[entry.key]
+        if not service.entries:
+            del self.services[service.key]
+        return shown
+
+    def _renewed(self, entry: Entry, *, deadline_s: float, via: int) -> None:
+        """The instance was heard of: its lease now runs until `deadline_s`."""
+        if entry.overdue:
+            entry.overdue = False
+            self.overdue_count -= 1
+        entry.deadline_s = deadline_s
+        entry.via = via
+        self._wheel.schedule(entry)
+
+    def _watch(self, service: ServiceTable, *, lease_s: float) -> None:
+        """Watch the renewals of a service that has become large enough for self-preservation."""
+        if service.watch is None and service.live_count >= self.settings.service_watch_min:
+            service.watch = RenewalWatch(self.settings.preservation, now_s=lease_s)
+
+    def _announce(
+        self, service: ServiceTable, changes: Iterable[InstanceChange], *, now_ms: int, rpc_reload: bool = False
+    ) -> ServiceChange:
+        """Give the service its next revision, and the registry its next version."""
+        service.revision += 1
+        self.version = max(self.version + 1, now_ms)
+        change = ServiceChange(
+            service_key=service.key,
+            service_id=service.service_id,
+            revision=service.revision,
+            changes=tuple(changes),
+            rpc_reload=rpc_reload,
+            time_ms=now_ms,
+            version=self.version,
+        )
+        self.log.add(change)
+        return change
+
+    def _announce_all(
+        self, by_service: dict[ServiceTable, list[InstanceChange]], *, now_ms: int, rpc_reload: bool = False
+    ) -> list[ServiceChange]:
+        return [
+            self._announce(service, changes, now_ms=now_ms, rpc_reload=rpc_reload)
+            for service, changes in by_service.items()
+            if changes
+        ]
