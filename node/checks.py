@@ -50,6 +50,11 @@ def _cluster(config: Config) -> Iterator[Problem]:
         yield Problem("cluster.nodes", f"{url} is listed twice")
     for url in sorted(cluster.dialects.keys() - set(urls)):
         yield Problem("cluster.dialects", f"{url} is not among cluster.nodes")
+    for url, dialled in sorted(cluster.dial.items()):
+        if url not in urls:
+            yield Problem("cluster.dial", f"{url} is not among cluster.nodes")
+        if not _is_base_url(dialled):
+            yield Problem("cluster.dial", f"{dialled!r} must look like http://host:port")
     if cluster.force_up and cluster.force_down:
         yield Problem("cluster.force_up", "cluster.force_down is set too; a node cannot be both")
     if 0 < len(cluster.secret) < SECRET_LENGTH_MIN:

@@ -242,6 +242,10 @@ class ClusterSection:
         dict[str, Literal["link", "rpc"]],
         Meta(description="How to speak to a node, by url: link (peer link, the default) or rpc (original system)."),
     ] = field(default_factory=dict[str, Literal["link", "rpc"]])
+    dial: Annotated[
+        dict[str, str],
+        Meta(description="Where to reach a node to which its own url does not lead from here (a proxy, NAT), by url."),
+    ] = field(default_factory=dict[str, str])
     secret: Annotated[
         str,
         Meta(description="Shared secret of the peer links. Empty: peers on loopback only."),
