@@ -1,0 +1,98 @@
+"""What an instance must be like to be registered here, and the words in which it is refused."""
+
+from dataclasses import dataclass
+
+from artemis.store.instances import Instance
+
+from .answers import ErrorCode, encode_json
+
+Refusal = tuple[ErrorCode, str]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRules:
+    """Where instances may be from, and how large they may be. Lengths in characters, metadata in bytes of UTF-8."""
+
+    region_id: str
+    zone_id: str
+    allow_other_zones: bool = True
+    instances_max: int = 1000
+    id_characters_max: int = 256
+    url_characters_max: int = 2048
+    metadata_entries_max: int = 64
+    metadata_bytes_max: int = 16 * 1024
+
+    def refuse_place(self, instance: Instance) -> Refusal | None:
+        """Instances of another region are never ours; those of another zone only if that is allowed."""
+        region = self.foreign_region(instance.region_id) or self.foreign_zone(instance.zone_id)
+        return None if region is None else ("no-permission", region)
+
+    def foreign_region(self, region_id: str | None) -> str | None:
+        if region_id is not None and region_id.lower() == self.region_id.lower():
+            return None
+        return (
+            "regionId is not the same as the registry node. "
+            f"regionId: {region_id or 'null'}, registry node.regionId: {self.region_id}"
+        )
+
+    def foreign_zone(self, zone_id: str | None) -> str | None:
+        if self.allow_other_zones or (zone_id is not None and zone_id.lower() == self.zone_id.lower()):
+            return None
+        return (
+            "zoneId is not the same as the registry node. "
+            f"zoneId: {zone_id or 'null'}, registry node.zoneId: {self.zone_id}"
+        )
+
+    def refuse_blank(self, instance: Instance) -> Refusal | None:
+        """Service, instance and url must be there; the contract calls their absence an internal error."""
+        for name, value in (
+            ("serviceId", instance.service_id),
+            ("instanceId", instance.instance_id),
+            ("url", instance.url),
+        ):
+            if not value or value.isspace():
+                return "internal-service-error", f"Exception: instance.{name} is blank"
+        return None
+
+    def refuse_content(self, instance: Instance) -> Refusal | None:
+        """Texts must be printable and within their limits."""
+        for name in ("region_id", "zone_id", "group_id", "service_id", "instance_id", "machine_name", "ip"):
+            value: str | None = getattr(instance, name)
+            if value is not None and (len(value) > self.id_characters_max or not value.isprintable()):
+                return "bad-request", _explain(name, value, self.id_characters_max)
+        for name in ("url", "health_check_url", "protocol", "status"):
+            value = getattr(instance, name)
+            if value is not None and (len(value) > self.url_characters_max or not value.isprintable()):
+                return "bad-request", _explain(name, value, self.url_characters_max)
+        if not -(2**31) <= instance.port < 2**31:
+            return "bad-request", f"port {instance.port} is no port number"
+        return self._refuse_metadata(instance.metadata) if instance.metadata else None
+
+    def _refuse_metadata(self, metadata: dict[str, str | None]) -> Refusal | None:
+        if len(metadata) > self.metadata_entries_max:
+            message = f"metadata has {len(metadata)} entries, at most {self.metadata_entries_max} are allowed"
+            return "bad-request", message
+        size = sum(len(key.encode()) + len((value or "").encode()) for key, value in metadata.items())
+        if size > self.metadata_bytes_max:
+            return "bad-request", f"metadata has {size} bytes, at most {self.metadata_bytes_max} are allowed"
+        return None
+
+
+def _explain(name: str, value: str, characters_max: int) -> str:
+    first, *rest = name.split("_")
+    wire = first + "".join(part.capitalize() for part in rest)
+    if len(value) > characters_max:
+        return f"{wire} has {len(value)} characters, at most {characters_max} are allowed"
+    return f"{wire} contains control or other unprintable characters"
+
+
+def failed(instance: Instance, refusal: Refusal) -> bytes:
+    """The contract's FailedInstance. The instance is echoed complete: clients register exactly what they get back."""
+    code, reason = refusal
+    return (
+        b'{"errorCode":"%b","errorMessage":' % code.encode()
+        + encode_json(f"{instance.text()}: {reason}")
+        + b',"instance":'
+        + encode_json(instance)
+        + b"}"
+    )
