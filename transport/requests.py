@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -35,7 +35,7 @@ class Request:
     caller: Caller
     headers: Sequence[Header] = ()
     """Names are lower-case."""
-    params: Mapping[str, str] = NOTHING
+    params: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """The {placeholders} of the route's path, percent-decoded."""
     loose: bool = False
     """Names of arguments match regardless of case and of snake_case, as in the REST API."""
