@@ -145,10 +145,10 @@ class LimitsSection:
     ] = 30.0
     idle_timeout_s: Annotated[
         float, Meta(ge=1, le=86_400, description="A connection without a request is closed after this time.")
-    ] = 120.0
+    ] = 75.0
     connections: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Open connections; further ones are closed at once.")
-    ] = 20_000
+    ] = 10_000
     instances_per_request: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Instances in one request; more is answered 400.")
     ] = 1000
