@@ -1,0 +1,169 @@
+"""The replication endpoints of the original system: what its nodes send to ours (RPC contract 1.5, REST rows 12-15).
+
+Nothing that comes in here goes out again to other nodes: that is how this protocol prevents loops. Node status and
+zone are not checked, the region is. A heartbeat of an unknown lease registers the instance.
+"""
+
+from collections.abc import Callable
+from hmac import compare_digest
+from typing import Final
+
+from artemis.actors.clock import Clock
+from artemis.actors.effects import Effects
+from artemis.store.instances import Instance
+from artemis.store.ratelimit import RateLimiter
+from artemis.store.registry import Registry
+
+from ..errors import ClientError
+from ..requests import Reply, Request, Route
+from .answers import PARTIAL_STATUS, RATE_LIMITED_MESSAGE, answer, encode_json, failure
+from .cluster import PlaceRequest
+from .decoding import decode
+from .registry import EMPTY_MESSAGE, InstancesRequest
+from .rules import InstanceRules, Refusal, failed
+
+SECRET_HEADER: Final = b"x-artemis-secret"
+OPERATIONS: Final = ("register", "heartbeat", "unregister", "get-services")
+
+
+class ReplicationOperations:
+    """The four calls of a peer that speaks the RPC dialect."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        effects: Effects,
+        clock: Clock,
+        *,
+        rules: InstanceRules,
+        limit_of: Callable[[str], int],
+        admits: Callable[[str], bool],
+        secret: str = "",
+    ) -> None:
+        """`admits` says whether an address may be a peer's; a caller that sends the shared secret always may."""
+        self._registry = registry
+        self._effects = effects
+        self._clock = clock
+        self._rules = rules
+        self._limiters = {name: RateLimiter(limit_of(name)) for name in OPERATIONS}
+        self._admits = admits
+        self._secret = secret.encode()
+
+    def _begin(self, operation: str, request: Request) -> Reply | None:
+        given = (request.header(SECRET_HEADER) or "").encode()
+        known = bool(self._secret) and compare_digest(given, self._secret)
+        if not known and not self._admits(request.caller.ip):
+            raise ClientError(
+                403,
+                f"{request.caller.ip} is not a node of this cluster: list it under cluster.nodes, "
+                "or send the shared secret in the header X-Artemis-Secret",
+            )
+        if not self._limiters[operation].allow(self._clock.now_s()):
+            field = "services" if operation == "get-services" else "failedInstances"
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, field)
+        return None
+
+    def register(self, request: Request) -> Reply:
+        """An instance was registered at a peer."""
+        return self._put("register", request)
+
+    def heartbeat(self, request: Request) -> Reply:
+        """Instances were heard of at a peer; those unknown here are registered with the data that came along."""
+        return self._put("heartbeat", request)
+
+    def _put(self, operation: str, request: Request) -> Reply:
+        refused = self._begin(operation, request)
+        if refused is not None:
+            return refused
+        instances = decode(InstancesRequest, request.body).instances
+        if not instances:
+            return failure("bad-request", EMPTY_MESSAGE, "failedInstances")
+        now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
+        lease_s = self._registry.lease_time(now_s)
+        accepted: list[Instance] = []
+        failures: list[bytes] = []
+        for instance in instances:
+            if instance is None:
+                continue
+            refusal = self._refuse(instance)
+            if refusal is not None:
+                failures.append(failed(instance, refusal))
+                continue
+            service_key, instance_key = (instance.service_id or "").lower(), (instance.instance_id or "").lower()
+            # The heartbeats of the original carry the data of the registration: they never change what is known.
+            if operation == "register" or self._registry.renew(service_key, instance_key, lease_s=lease_s) is None:
+                accepted.append(instance)
+        outcome = self._registry.register(accepted, now_s=now_s, now_ms=now_ms)
+        self._effects.merged(outcome.entries, outcome.changes)
+        return _answer(failures)
+
+    def unregister(self, request: Request) -> Reply:
+        """An instance was removed at a peer."""
+        refused = self._begin("unregister", request)
+        if refused is not None:
+            return refused
+        instances = decode(InstancesRequest, request.body).instances
+        if not instances:
+            return failure("bad-request", EMPTY_MESSAGE, "failedInstances")
+        keys: list[tuple[str, str]] = []
+        failures: list[bytes] = []
+        for instance in instances:
+            if instance is None:
+                continue
+            refusal = self._refuse(instance)
+            if refusal is not None:
+                failures.append(failed(instance, refusal))
+            else:
+                keys.append(((instance.service_id or "").lower(), (instance.instance_id or "").lower()))
+        outcome = self._registry.unregister(keys, now_s=self._clock.now_s(), now_ms=self._clock.now_ms())
+        self._effects.merged(outcome.entries, outcome.changes)
+        return _answer(failures)
+
+    def services(self, request: Request) -> Reply:
+        """Everything in the registry, pulled-out instances included: the cold start of a peer."""
+        refused = self._begin("get-services", request)
+        if refused is not None:
+            return refused
+        if request.method == "GET":
+            region_id: str | None = request.required_argument("regionId")
+        else:
+            region_id = decode(PlaceRequest, request.body).region_id
+        foreign = self._rules.foreign_region(region_id)
+        if foreign is not None:
+            return failure("no-permission", foreign, "services")
+        services: list[bytes] = []
+        for service in self._registry.services.values():
+            instances = [entry.json for entry in service.entries.values() if entry.live]
+            if instances:
+                services.append(
+                    b'{"instances":[%b],"logicInstances":null,"metadata":null,"routeRules":null,"serviceId":%b}'
+                    % (b",".join(instances), encode_json(service.service_id))
+                )
+        return answer(b'"services":[' + b",".join(services) + b"]")
+
+    def _refuse(self, instance: Instance) -> Refusal | None:
+        region = self._rules.foreign_region(instance.region_id)
+        if region is not None:
+            return "no-permission", region
+        return self._rules.refuse_blank(instance) or self._rules.refuse_content(instance)
+
+    def routes(self, prefix: str, *, loose: bool) -> list[Route]:
+        """The routes under `/artemis/api` or `/api`."""
+        rows = (
+            ("POST", "register", self.register),
+            ("POST", "heartbeat", self.heartbeat),
+            ("POST", "unregister", self.unregister),
+            ("POST", "services", self.services),
+            ("GET", "services", self.services),
+        )
+        return [
+            Route(method, f"{prefix}/replication/registry/{name}{suffix}", handler, f"replicate-{name}", True, loose)
+            for method, name, handler in rows
+            for suffix in ((".json", "") if loose else (".json",))
+        ]
+
+
+def _answer(failures: list[bytes]) -> Reply:
+    if not failures:
+        return answer(b'"failedInstances":null')
+    return answer(b'"failedInstances":[' + b",".join(failures) + b"]", PARTIAL_STATUS, outcome="partial_fail")
