@@ -1,0 +1,134 @@
+"""The draft: a view of the tables in which several writes are planned, one after the other, before any is stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from artemis.store.versions import HybridClock
+
+from .audit import AuditEntry
+from .errors import Refused
+from .kinds import Kind, Value
+from .records import Record
+from .tables import Tables
+
+V = TypeVar("V", bound=Value)
+T = TypeVar("T")
+
+Plan = Callable[["Draft"], T]
+"""A write: reads and changes the draft, or raises Refused and leaves no trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a draft will store under a key."""
+
+    record: Record
+    value: Value | None
+
+
+class Draft:
+    """Sees the tables with the planned changes on top. Nobody else sees these before they are committed."""
+
+    def __init__(self, tables: Tables, *, clock: HybridClock, now_ms: int) -> None:
+        self._tables = tables
+        self._clock = clock
+        self.now_ms = now_ms
+        self._staged: dict[str, dict[str, Staged]] = {}
+        """By kind, then by key."""
+        self._undo: list[tuple[str, str, Staged | None]] = []
+        self.audits: list[AuditEntry] = []
+
+    # Reading
+
+    def get(self, kind: Kind[V], key: str) -> V | None:
+        """The value of a key in lower case."""
+        staged = self._staged.get(kind.name, {}).get(key)
+        if staged is not None:
+            return cast("V | None", staged.value)
+        return self._tables[kind].values.get(key)
+
+    def by_id(self, kind: Kind[V], id_: int) -> V | None:
+        """The value of an id."""
+        for key, staged in self._staged.get(kind.name, {}).items():
+            if kind.id_of(key) == id_:
+                return cast("V | None", staged.value)
+        table = self._tables[kind]
+        key_stored = table.keys_by_id.get(id_)
+        return None if key_stored is None else table.values[key_stored]
+
+    def find(self, kind: Kind[V], term: str) -> list[V]:
+        """The values listed under a term, oldest first."""
+        staged = self._staged.get(kind.name)
+        if not staged:
+            return self._tables[kind].find(term)
+        table = self._tables[kind]
+        found = [table.values[key] for key in table.index.get(term, ()) if key not in staged]
+        for change in staged.values():
+            value = cast("V | None", change.value)
+            if value is not None and term in kind.terms(value):
+                found.append(value)
+        return sorted(found, key=lambda value: value.created)
+
+    # Writing
+
+    def put(self, kind: Kind[V], value: V) -> V:
+        """Store a value under its key. What is stored already as it is stays, and keeps its version.
+
+        A value with `created` 0 keeps the place of the value it replaces, or gets the last one.
+        """
+        key = kind.key(value)
+        current = self.get(kind, key)
+        if value.created == 0 and current is not None:
+            value = msgspec.structs.replace(value, created=current.created)
+        if value == current:
+            return value
+        version = self._next_version(kind, key)
+        if value.created == 0:
+            value = msgspec.structs.replace(value, created=version)
+        self._stage(kind.name, key, Staged(Record(kind.name, key, version, kind.encode(value)), value))
+        return value
+
+    def remove(self, kind: Kind[V], key: str) -> V | None:
+        """Leave a tombstone under a key. Returns the value that was there; without one there is no tombstone."""
+        current = self.get(kind, key)
+        if current is not None:
+            self._stage(kind.name, key, Staged(Record(kind.name, key, self._next_version(kind, key), None), None))
+        return current
+
+    def next_version(self) -> int:
+        """A version for a value that must tell its order among others."""
+        return self._clock.next(self.now_ms)
+
+    def _next_version(self, kind: Kind[Any], key: str) -> int:
+        staged = self._staged.get(kind.name, {}).get(key)
+        record = self._tables[kind].records.get(key) if staged is None else staged.record
+        return self._clock.next(self.now_ms, above=0 if record is None else record.version)
+
+    def _stage(self, kind: str, key: str, staged: Staged) -> None:
+        by_key = self._staged.setdefault(kind, {})
+        self._undo.append((kind, key, by_key.get(key)))
+        by_key[key] = staged
+
+    # All or nothing
+
+    def attempt(self, plan: Plan[T]) -> T:
+        """Let a plan work on the draft; when it refuses, the draft is as before."""
+        mark, audited = len(self._undo), len(self.audits)
+        try:
+            return plan(self)
+        except Refused:
+            while len(self._undo) > mark:
+                kind, key, before = self._undo.pop()
+                if before is None:
+                    del self._staged[kind][key]
+                else:
+                    self._staged[kind][key] = before
+            del self.audits[audited:]
+            raise
+
+    def records(self) -> list[Record]:
+        """What is to be stored, one record per key."""
+        return [staged.record for by_key in self._staged.values() for staged in by_key.values()]
