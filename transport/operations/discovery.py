@@ -208,6 +208,10 @@ class DiscoveryOperations:
             parts.append(name + b":[" + b",".join([change_json(change) for change in changes.values()]) + b"]")
         return answer(b'"delta":{%b},"version":%d' % (b",".join(parts), registry.version))
 
+    def snapshot(self, service_id: str) -> bytes:
+        """All visible instances of a service, as a subscription begins with: the same for every caller."""
+        return self._body(service_id, self._registry.services.get(service_id.lower()), None, empty=True)
+
     # The single lookup of the REST API
 
     def _pick(self, request: Request, ask: LookupRequest, config: DiscoveryConfig) -> Reply:
