@@ -52,8 +52,8 @@ class Child:
     command: Sequence[str]
     log_file: Path
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    cpu: int | None = None
-    """The only core it may run on."""
+    cores: frozenset[int] | None = None
+    """Where it may run; where its owner does unless given."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -78,7 +78,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
                 start_new_session=True,
-                preexec_fn=lambda: _after_fork(owner, self.cpu),
+                preexec_fn=lambda: _after_fork(owner, self.cores),
             )
 
     def signal(self, number: signal.Signals) -> bool:
@@ -127,10 +127,10 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _after_fork(owner: int, cpu: int | None) -> None:
+def _after_fork(owner: int, cores: frozenset[int] | None) -> None:
     """In the child, before the program: die with the owner, even if it died meanwhile."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != owner:
         os._exit(1)
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
+    if cores is not None:
+        os.sched_setaffinity(0, cores)

@@ -1,0 +1,110 @@
+"""Rows about management: durable writes, a zone that leaves, and discovery under many rules."""
+
+import time
+from collections.abc import Iterator
+
+from .http import Address, Connection, prepare
+from .measurements import Budget, Measurement, median_of
+from .nodes import open_node
+from .population import LOOKUP, REGION, REGISTER, body_of, lookup_body, make_instance, make_instances
+from .rates import RateRow, highest_rate
+from .settings import BenchSettings
+from .subscribers import arrivals_s, open_subscribers
+
+WRITERS = 50
+OPERATOR = {"operatorId": "bench", "token": "bench"}
+OPERATE_INSTANCE = "/api/management/operate-instance.json"
+
+ZONE_SERVICE = "bench.evacuated"
+ZONE_INSTANCES = 1000
+ZONE_ROUNDS = 5
+
+GROUPS, RULES, CANARIES, OPERATIONS = 1000, 500, 200, 5000
+
+
+def writes(settings: BenchSettings) -> Iterator[Measurement]:
+    """Fifty writers, each pulling an instance of its own out and in; every answer follows a COMMIT."""
+    with open_node(core=settings.cores[0]) as node:
+        scripts = [
+            [operate_instance(node.address, number, "bench.written", done) for done in (False, True)]
+            for number in range(WRITERS)
+        ]
+        row = RateRow(row="writes", what=f"management writes, {WRITERS} writers", budget=500, unit="writes/s")
+        yield highest_rate(settings, node, row, scripts)
+
+
+def evacuation(settings: BenchSettings) -> Iterator[Measurement]:
+    """A zone of 1,000 instances is pulled out; its subscriber hears of every one of them."""
+    zone = "evacuated"
+    with open_node(core=settings.cores[0]) as node, node.connect() as connection:
+        instances = [make_instance(number, ZONE_SERVICE, zone=zone) for number in range(ZONE_INSTANCES)]
+        for first in range(0, ZONE_INSTANCES, 100):
+            connection.expect("POST", REGISTER, body_of(instances[first : first + 100]))
+        last = f'"{instances[-1]["instanceId"]}"'.encode()
+        request = {"zoneId": zone, "regionId": REGION, "operatorId": "bench"}
+        rounds: list[Measurement] = []
+        for number in range(ZONE_ROUNDS):
+            settings.progress(f"pulling a zone out: round {number + 1} of {ZONE_ROUNDS}")
+            with open_subscribers(node.address, ZONE_SERVICE, 1) as subscribers:
+                started_s = time.perf_counter()
+                connection.expect("POST", "/api/management/zone/pull-out", request)
+                arrived_s = arrivals_s(subscribers, last)[-1]
+                rounds.append(
+                    Measurement(
+                        row="evacuation",
+                        what=f"zone pull-out of {ZONE_INSTANCES:,} instances, to the last push",
+                        unit="ms",
+                        value=(arrived_s - started_s) * 1000,
+                        budget=Budget(50.0),
+                    )
+                )
+            connection.expect("POST", "/api/management/zone/pull-in", request)
+        yield median_of(rounds)
+
+
+def loaded(settings: BenchSettings) -> Iterator[Measurement]:
+    """Discovery keeps its budgets with 1,000 groups, 500 rules, 200 canaries and 5,000 operations in force."""
+    with open_node(core=settings.cores[0]) as node, node.connect() as connection:
+        settings.progress("loading groups, rules, canaries and operations")
+        load_management(connection)
+        for size, budget in ((20, 15_000), (200, 12_000)):
+            service = f"bench.ruled-{size}"
+            connection.expect("POST", REGISTER, body_of(make_instances(0, size, service)))
+            _rule(connection, service, f"{service}-rule", ("blue", "green"))
+            request = prepare("POST", LOOKUP, lookup_body(service), address=node.address)
+            row = RateRow(row="loaded", what=f"look-up of {size} instances, management loaded", budget=budget)
+            yield highest_rate(settings, node, row, [[request]] * settings.connections)
+
+
+def load_management(connection: Connection) -> None:
+    """Fill a node with what a large fleet has accumulated."""
+    for number in range(RULES):
+        _rule(connection, f"bench.managed-{number}", f"rule-{number}", ("blue", "green"))
+    assert RULES * 2 == GROUPS
+    for number in range(CANARIES):
+        canary = {"serviceId": f"bench.managed-{number}", "ipWhitelist": ["10.1.0.0/16"], "groupId": "canary"}
+        connection.expect("POST", "/api/management/canary/config", canary)
+    for number in range(OPERATIONS):
+        connection.exchange(operate_instance(connection.address, number, "bench.operated", False))
+
+
+def operate_instance(address: Address, number: int, service: str, done: bool) -> bytes:
+    """A request that pulls an instance out, or back in."""
+    instance_id = make_instance(number)["instanceId"]
+    key = {"regionId": REGION, "serviceId": service, "instanceId": instance_id}
+    body = {"instanceKey": key, "operation": "pullout", "operationComplete": done, **OPERATOR}
+    return prepare("POST", OPERATE_INSTANCE, body, address=address)
+
+
+def _rule(connection: Connection, service: str, rule: str, groups: tuple[str, ...]) -> None:
+    """A released rule with its groups, by the REST API."""
+    body = {"routeId": rule, "serviceId": service, "name": rule, "strategy": "weighted-round-robin"}
+    connection.expect("POST", "/api/routing/rules", body)
+    for group in groups:
+        key = {"serviceId": service, "regionId": REGION, "zoneId": "zone1", "name": group}
+        created = connection.expect("POST", "/api/routing/groups", {**key, "groupType": "physical", "status": "active"})
+        data = created.get("data")
+        assert isinstance(data, dict)
+        link = {"groupId": data["groupId"], "weight": 50}
+        connection.expect("POST", f"/api/routing/rules/{rule}/groups", link)
+    connection.expect("POST", f"/api/routing/rules/{rule}/publish")

@@ -1,0 +1,49 @@
+"""How thorough a run of the bench is."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .measurements import Measurement
+from .nodes import Cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchSettings:
+    """What every family of rows is told."""
+
+    cores: Cores
+    rounds: int = 3
+    duration_s: float = 4.0
+    connections: int = 100
+    population: int = 100_000
+    """Instances that a node holds where a row asks for many."""
+    subscribers: int = 2000
+    million: bool = False
+    progress: Callable[[str], None] = lambda text: None
+
+    @property
+    def is_full_size(self) -> bool:
+        """Whether populations are those that the budgets speak of."""
+        return self.population >= 100_000
+
+
+Family = Callable[[BenchSettings], Iterator[Measurement]]
+"""Measures rows that belong together, each as soon as it is known."""
+
+
+def thorough(cores: Cores, *, million: bool, progress: Callable[[str], None]) -> BenchSettings:
+    """The run that docs/performance.md shows."""
+    return BenchSettings(cores=cores, million=million, progress=progress)
+
+
+def quick(cores: Cores, *, million: bool, progress: Callable[[str], None]) -> BenchSettings:
+    """A minute's run with smaller populations: for a first look, and for CI."""
+    return BenchSettings(
+        cores=cores,
+        rounds=1,
+        duration_s=1.5,
+        population=10_000,
+        subscribers=200,
+        million=million,
+        progress=progress,
+    )
