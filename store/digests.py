@@ -17,13 +17,13 @@ class Digests:
 
     def replace(self, key: str, old_version: int, new_version: int) -> None:
         """A key moved from one version to another; 0 means "not held"."""
-        bucket = bucket_of(key)
-        total = self._sums[bucket]
+        point = _point(key)
+        total = self._sums[point & 0xFF]
         if old_version:
-            total -= fingerprint(key, old_version)
+            total -= _mix(point, old_version)
         if new_version:
-            total += fingerprint(key, new_version)
-        self._sums[bucket] = total & _MASK
+            total += _mix(point, new_version)
+        self._sums[point & 0xFF] = total & _MASK
 
     def values(self) -> list[int]:
         return list(self._sums)
@@ -31,9 +31,15 @@ class Digests:
 
 def bucket_of(key: str) -> int:
     """Which bucket a key belongs to: the same on every node."""
-    return blake2b(key.encode(), digest_size=1).digest()[0]
+    return _point(key) & 0xFF
 
 
-def fingerprint(key: str, version: int) -> int:
-    """64 bits that stand for a key at a version."""
-    return int.from_bytes(blake2b(b"%d\n%b" % (version, key.encode()), digest_size=8).digest(), "big")
+def _point(key: str) -> int:
+    """64 bits that stand for a key."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
+
+
+def _mix(point: int, version: int) -> int:
+    """64 bits that stand for a key at a version. Arithmetic is enough: nobody here wants to forge a digest."""
+    mixed = ((point ^ version ^ version >> 64) * 0x9E3779B97F4A7C15) & _MASK
+    return ((mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9) & _MASK

@@ -1,0 +1,165 @@
+"""How two tables become one: versions decide, age counts, silence of a lost peer proves nothing."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artemis.store.registry import Registry
+from artemis.store.versions import origin_of
+
+from .building import NOW_MS, instance, registry, shown
+
+
+def copy(source: Registry, target: Registry, *, now_s: float, now_ms: int = NOW_MS) -> None:
+    keys = [key for bucket in range(256) for key, _ in source.versions(bucket)]
+    target.merge(source.states(keys, now_s=now_s), via=source.origin, now_s=now_s, now_ms=now_ms)
+
+
+def test_equal_digests_mean_equal_tables_and_buckets_tell_where_they_differ() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance(f"i{n}") for n in range(50)], now_s=0, now_ms=NOW_MS)
+    assert a.digests() != b.digests()
+    copy(a, b, now_s=1)
+    assert a.digests() == b.digests()
+    a.unregister([("svc.a", "i7")], now_s=2, now_ms=NOW_MS)
+    (bucket,) = [n for n in range(256) if a.digests()[n] != b.digests()[n]]
+    assert "svc.a\ni7" in dict(a.versions(bucket))
+
+
+def test_an_older_registration_does_not_undo_an_unregister() -> None:
+    """Pitfall 5: whatever the order of arrival."""
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    old = a.states(["svc.a\ni1"], now_s=0)
+    a.unregister([("svc.a", "i1")], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    b.merge(old, via=a.origin, now_s=0, now_ms=NOW_MS)
+    assert shown(b) == set()
+
+
+def test_registering_again_after_an_unregister_wins_whatever_the_order_of_arrival() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    a.unregister([("svc.a", "i1")], now_s=0, now_ms=NOW_MS)
+    removal = a.states(["svc.a\ni1"], now_s=0)
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    b.merge(removal, via=a.origin, now_s=0, now_ms=NOW_MS)
+    assert shown(b) == {"i1"}
+
+
+def test_a_lease_does_not_become_fresh_by_being_copied() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=15)
+    assert not b.sweep(now_s=19.9, now_ms=NOW_MS).expired
+    assert b.sweep(now_s=20.3, now_ms=NOW_MS).expired == 1
+    copy(a, b, now_s=21)
+    assert shown(b) == set()
+
+
+def test_a_heartbeat_that_a_peer_heard_renews_and_the_unknown_is_asked_for() -> None:
+    """Pitfall 4."""
+    a, b = registry("a"), registry("b")
+    a.register([instance("i1"), instance("i2")], now_s=0, now_ms=NOW_MS)
+    b.merge(a.states(["svc.a\ni1"], now_s=0), via=a.origin, now_s=0, now_ms=NOW_MS)
+    entries = a.services["svc.a"].entries.values()
+    renewed, wanted = b.renew_from_peer([(e.full_key, e.version, 0) for e in entries], via=a.origin, now_s=10)
+    assert [entry.key for entry in renewed] == ["i1"]
+    assert wanted == ["svc.a\ni2"]
+    assert not b.sweep(now_s=29.9, now_ms=NOW_MS).expired
+
+
+def test_a_late_heartbeat_does_not_resurrect_what_was_unregistered() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    version = a.services["svc.a"].entries["i1"].version
+    a.unregister([("svc.a", "i1")], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    assert b.renew_from_peer([("svc.a\ni1", version, 0)], via=a.origin, now_s=1) == ([], [])
+
+
+def test_expiry_leaves_no_tombstone_that_could_delete_it_elsewhere() -> None:
+    """Pitfall 1."""
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    assert b.sweep(now_s=21, now_ms=NOW_MS).expired == 1
+    a.renew("svc.a", "i1", lease_s=19)
+    copy(b, a, now_s=21)
+    assert shown(a) == {"i1"}
+    copy(a, b, now_s=21)
+    assert shown(b) == {"i1"}
+
+
+def test_leases_of_a_lost_peer_are_kept_and_have_one_lease_to_be_heard_of_once_it_is_back() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    b.peer_lost(a.origin, now_s=5)
+    assert b.sweep(now_s=100, now_ms=NOW_MS).protected == 1
+    assert shown(b) == {"i1"}
+    assert b.overdue_count == 1
+    b.peer_found(a.origin, now_s=100)
+    assert not b.sweep(now_s=119, now_ms=NOW_MS).expired
+    assert sum(b.sweep(now_s=s, now_ms=NOW_MS).expired for s in (121.0, 123.0)) == 1
+
+
+def test_suspicion_ends_at_its_ceiling() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    b.peer_lost(a.origin, now_s=5)
+    assert b.sweep(now_s=600, now_ms=NOW_MS).protected == 1
+    assert b.sweep(now_s=606, now_ms=NOW_MS).expired == 1
+
+
+def test_leases_heard_here_are_no_suspects() -> None:
+    b = registry("b")
+    b.register([instance()], now_s=0, now_ms=NOW_MS)
+    b.peer_lost(origin_of("a"), now_s=0)
+    assert b.sweep(now_s=21, now_ms=NOW_MS).expired == 1
+
+
+def test_a_peer_that_says_goodbye_leaves_no_suspects() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    b.peer_lost(a.origin, now_s=1)
+    b.peer_left(a.origin)
+    assert b.sweep(now_s=21, now_ms=NOW_MS).expired == 1
+
+
+def test_a_restart_gives_each_instance_one_fresh_lease_and_keeps_versions_and_tombstones() -> None:
+    a = registry("a")
+    a.register([instance("i1"), instance("i2")], now_s=0, now_ms=NOW_MS)
+    a.unregister([("svc.a", "i2")], now_s=0, now_ms=NOW_MS)
+    rows = [(e.full_key, e.version, e.json if e.live else None) for e in a.services["svc.a"].entries.values()]
+    again = registry("a", now_s=500)
+    assert again.restore(rows, now_s=500, now_ms=NOW_MS) == 1
+    assert again.digests() == a.digests()
+    assert not again.sweep(now_s=519, now_ms=NOW_MS).expired
+    later = again.register([instance("i2")], now_s=519, now_ms=NOW_MS)
+    assert later.entries[0].version > max(version for _, version, _ in rows)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.sampled_from(["register", "unregister"]), st.sampled_from(["i1", "i2", "i3"])),
+    max_size=20,
+)
+
+
+@given(STEPS, st.randoms())
+def test_any_order_of_exchange_ends_in_the_same_table(steps: list[tuple[str, str, str]], random: object) -> None:
+    tables = {"a": registry("a"), "b": registry("b")}
+    for number, (node, action, key) in enumerate(steps):
+        table = tables[node]
+        if action == "register":
+            table.register([instance(key, url=f"http://{number}/")], now_s=0, now_ms=NOW_MS)
+        else:
+            table.unregister([("svc.a", key)], now_s=0, now_ms=NOW_MS)
+    copy(tables["a"], tables["b"], now_s=0)
+    copy(tables["b"], tables["a"], now_s=0)
+    assert tables["a"].digests() == tables["b"].digests()
+    assert shown(tables["a"]) == shown(tables["b"])
+    fragments = [sorted(e.json for e in t.services["svc.a"].visible()) if t.services else [] for t in tables.values()]
+    assert fragments[0] == fragments[1]
