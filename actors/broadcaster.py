@@ -149,7 +149,9 @@ class Broadcaster:
 
     def __init__(self, subscriptions: Subscriptions, mailbox: Mailbox[tuple[ServiceChange, ...]] | None = None) -> None:
         self._subscriptions = subscriptions
-        self.mailbox = mailbox or Mailbox[tuple[ServiceChange, ...]]("broadcaster", POSTS_MAX)
+        if mailbox is None:
+            mailbox = Mailbox[tuple[ServiceChange, ...]]("broadcaster", POSTS_MAX)
+        self.mailbox = mailbox
         self.pushed = 0
         self._began = False
 

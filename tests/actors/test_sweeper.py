@@ -1,0 +1,91 @@
+"""The lease sweeper: prompt, patient with a paused process, and never in anybody's way."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import trio
+from trio.testing import MockClock
+
+from artemis.actors.effects import Effects
+from artemis.actors.supervisor import open_supervisor
+from artemis.actors.sweeper import LeaseSweeper
+from artemis.store.changes import ServiceChange
+from artemis.store.instances import Instance
+from artemis.store.registry import Registry, RegistrySettings
+from artemis.store.versions import HybridClock
+
+INSTANCE = Instance(region_id="lab", zone_id="z", service_id="svc.a", instance_id="i1", url="u")
+
+
+class VirtualClock:
+    """Trio's clock for leases, and a wall clock that goes with it."""
+
+    def now_s(self) -> float:
+        return trio.current_time()
+
+    def now_ms(self) -> int:
+        return 1_795_000_000_000 + int(trio.current_time() * 1000)
+
+
+class Heard:
+    """A change sink that remembers when it heard what."""
+
+    def __init__(self) -> None:
+        self.deletes: list[tuple[float, str]] = []
+
+    def post(self, changes: Sequence[ServiceChange]) -> None:
+        for change in changes:
+            self.deletes += [(trio.current_time(), c.key) for c in change.changes if c.change_type == "delete"]
+
+
+@contextmanager
+def a_registry() -> Iterator[tuple[Registry, Effects, Heard, VirtualClock]]:
+    clock = VirtualClock()
+    registry = Registry(
+        RegistrySettings("lab"), clock=HybridClock(1), origin=1, now_s=clock.now_s(), now_ms=clock.now_ms()
+    )
+    effects, heard = Effects(), Heard()
+    effects.broadcasters.append(heard)
+    yield registry, effects, heard, clock
+
+
+async def test_a_dead_instance_is_gone_within_two_tenths_of_a_second_after_its_lease(autojump_clock: MockClock) -> None:
+    """Pitfall 11."""
+    with a_registry() as (registry, effects, heard, clock):
+        async with open_supervisor() as supervisor:
+            supervisor.start("sweeper", lambda: LeaseSweeper(registry, effects, clock, interval_s=0.1))
+            registry.register([INSTANCE], now_s=clock.now_s(), now_ms=clock.now_ms())
+            await trio.sleep(25)
+    ((when_s, key),) = heard.deletes
+    assert key == "i1"
+    assert 20.0 <= when_s <= 20.2
+
+
+async def test_a_paused_process_evicts_nobody_when_it_wakes(autojump_clock: MockClock) -> None:
+    """Pitfall 13: the virtual clock jumps a minute in which no task ran, as it does for a stopped process."""
+    with a_registry() as (registry, effects, heard, clock):
+        async with open_supervisor() as supervisor:
+            sweeper = LeaseSweeper(registry, effects, clock, interval_s=0.1)
+            supervisor.start("sweeper", lambda: sweeper)
+            registry.register([INSTANCE], now_s=clock.now_s(), now_ms=clock.now_ms())
+            await trio.sleep(5)
+            autojump_clock.jump(60)
+            await trio.sleep(10)
+            assert heard.deletes == []
+            assert sweeper.statistics.granted_s >= 60
+            await trio.sleep(10)
+    ((when_s, _),) = heard.deletes
+    assert 80 <= when_s <= 80.5
+
+
+async def test_thousands_that_expire_at_once_are_swept_in_steps(autojump_clock: MockClock) -> None:
+    with a_registry() as (registry, effects, heard, clock):
+        many = [Instance(region_id="lab", service_id="svc.a", instance_id=f"i{n}", url="u") for n in range(3000)]
+        registry.register(many, now_s=clock.now_s(), now_ms=clock.now_ms())
+        sweeper = LeaseSweeper(registry, effects, clock, interval_s=0.1, visits=100)
+        async with open_supervisor() as supervisor:
+            supervisor.start("sweeper", lambda: sweeper)
+            await trio.sleep(21)
+    assert len(heard.deletes) == 3000
+    assert sweeper.statistics.expired == 3000
+    assert sweeper.statistics.sweeps >= 200 + 30
