@@ -14,6 +14,7 @@ from typing import Protocol
 from .requests import Caller
 
 NORMAL, GOING_AWAY, NO_BINARY, TOO_BIG, FAILED, TRY_AGAIN = 1000, 1001, 1003, 1009, 1011, 1013
+NO_TEXT = NO_BINARY
 
 
 class SocketClosed(Exception):

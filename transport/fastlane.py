@@ -1,0 +1,427 @@
+"""The fast lane: HTTP/1.1 on a raw socket, for the routes that must answer ten thousand times a second.
+
+How it works
+* Everything that depends on the head of a request alone (route, media types, framing, start of the answer) is decided
+  once and kept as a `Plan` under the bytes of that head: clients send the same head for every heartbeat.
+* What has arrived is answered in place, in order, and leaves with one send. Nothing is awaited for a request that
+  came in one piece, except the next one.
+* The lane knows its hot routes only. At the first request for anything else the conversation ends with a `Departure`:
+  the connection belongs to somebody else from there on, beginning with the first byte of that request.
+* Time is looked at from outside: a conversation says until when it may wait, and the watch of the listener cancels it
+  when it has waited longer. So a request costs no timer.
+"""
+
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from enum import Enum, auto
+from typing import NamedTuple, cast
+
+import trio
+
+from .bodies import Chunks, encoding_of, inflate, too_large
+from .errors import ClientError
+from .heads import HTTP2_PREFACE, Head, parse_head
+from .limits import Limits
+from .negotiation import refusal
+from .observation import UNROUTED, Observer
+from .requests import JSON, NOTHING, Caller, Reply, Request, Route, SyncHandler, error_reply
+from .responses import CLOSE, CONTINUE, KEEP_ALIVE, Cors, date_line, render, start_of
+from .wire import RECEIVE_BYTES, Wire
+
+HEAD_END = b"\r\n\r\n"
+BATCH_MAX = 32
+"""Pipelined requests answered in one go; then other connections have their turn."""
+PLANS_MAX = 1024
+"""Different heads remembered. One more and all are forgotten, and parsed again as they come."""
+PLAN_BYTES_MAX = 2048
+"""A longer head is parsed each time."""
+FIRST_RECEIVE_BYTES = 16 * 1024
+CONNECTION = CLOSE + KEEP_ALIVE
+
+
+class Phase(Enum):
+    """What a conversation is waiting for, and so what its silence means."""
+
+    FRESH = auto()
+    """The first byte of the connection."""
+    IDLE = auto()
+    """The next request of a kept-alive connection."""
+    HEAD = auto()
+    BODY = auto()
+    BUSY = auto()
+    """Not the client's turn."""
+    AWAY = auto()
+    """The connection belongs to somebody else."""
+
+
+class Departure(NamedTuple):
+    """A request that this lane does not serve: its head (None for HTTP/2), and all bytes from its first on."""
+
+    head: Head | None
+    unread: bytes
+
+
+class Plan:
+    """All that can be decided about a request from its head."""
+
+    __slots__ = (
+        "chunked",
+        "departs",
+        "encoding",
+        "expects",
+        "fatal",
+        "forwarded_for",
+        "handler",
+        "head",
+        "headers",
+        "in_place",
+        "keep_alive",
+        "length",
+        "loose",
+        "method",
+        "name",
+        "path",
+        "query",
+        "refusal",
+        "size",
+        "start",
+        "tail",
+    )
+
+    def __init__(
+        self, head: Head | None, size: int, route: Route | None, tail: tuple[tuple[bytes, bytes], ...]
+    ) -> None:
+        self.head = head
+        self.size = size
+        """Of the head, in bytes."""
+        self.tail = tail
+        """Headers that every answer to this head carries."""
+        self.departs = route is None
+        self.refusal: ClientError | None = None
+        self.fatal = False
+        """Answer the refusal without reading on, and close."""
+        self.name = UNROUTED if route is None else route.name
+        self.handler = None if route is None else cast(SyncHandler, route.handler)
+        self.loose = route is not None and route.loose
+        self.encoding = b""
+        self.in_place = False
+        if head is None:
+            self.method = self.path = ""
+            return
+        self.method, self.path, self.query = head.method.decode(), head.path.decode("latin-1"), head.query
+        self.headers, self.length, self.chunked = head.headers, head.length, head.chunked
+        self.keep_alive = head.keep_alive
+        self.expects = not head.http_1_0 and (head.header(b"expect") or b"").lower() == b"100-continue"
+        forwarded_for = head.header(b"x-forwarded-for")
+        self.forwarded_for = None if forwarded_for is None else forwarded_for.decode("latin-1")
+        self.start = start_of(200, JSON, tail)
+
+
+class Lane:
+    """What all conversations share."""
+
+    def __init__(
+        self, routes: Iterable[Route], *, limits: Limits, cors: Cors, observer: Observer | None = None
+    ) -> None:
+        self.routes = {(route.method.encode(), route.path.encode()): route for route in routes if route.hot}
+        self.limits = limits
+        self.cors = cors
+        self.observer = observer
+        self.draining = False
+        """Every answer is the last one of its connection."""
+        self.plans: dict[bytes, Plan] = {}
+        self.now_s = 0.0
+        self.date = b""
+        self.tick()
+
+    def tick(self) -> None:
+        """Look at the clocks. Called by the watch, at least once a second."""
+        self.now_s = trio.current_time()
+        self.date = date_line(time.time())
+
+    def plan(self, raw: bytes) -> Plan:
+        """Decide what to do about a head that was not seen lately."""
+        plan = self._decide(raw)
+        if plan.in_place and len(raw) <= PLAN_BYTES_MAX:
+            if len(self.plans) >= PLANS_MAX:
+                self.plans.clear()
+            self.plans[raw] = plan
+        return plan
+
+    def _decide(self, raw: bytes) -> Plan:
+        if raw == HTTP2_PREFACE:
+            return Plan(None, len(raw), None, ())
+        try:
+            if len(raw) > self.limits.header_bytes:
+                raise _header_too_large(self.limits)
+            head = parse_head(raw)
+        except ClientError as error:
+            return self._refused(Plan(None, len(raw), None, ()), error)
+        path = head.path.rstrip(b"/") if head.path.endswith(b"/") else head.path
+        route = self.routes.get((head.method, path))
+        plan = Plan(head, len(raw), route, self._tail(head))
+        if head.length > self.limits.body_bytes:
+            return self._refused(plan, too_large(self.limits.body_bytes))
+        if route is not None:
+            plan.refusal = refusal(route, head.header, self.limits)
+            if plan.refusal is None:
+                plan.encoding = encoding_of(head.header(b"content-encoding"))
+                plan.in_place = not (plan.chunked or plan.expects)
+        return plan
+
+    def _refused(self, plan: Plan, error: ClientError) -> Plan:
+        plan.refusal, plan.fatal, plan.departs = error, True, False
+        return plan
+
+    def _tail(self, head: Head) -> tuple[tuple[bytes, bytes], ...]:
+        cors = self.cors.headers(head.path.decode("latin-1"), head.header(b"origin"))
+        if not head.keep_alive:
+            return (*cors, *CLOSE)
+        return (*cors, *KEEP_ALIVE) if head.http_1_0 else cors
+
+
+class Conversation:
+    """One connection, from its first byte until it ends or departs."""
+
+    __slots__ = ("_closing", "_lane", "_out", "_plan", "_socket", "caller", "deadline_s", "phase", "scope", "wire")
+
+    def __init__(self, lane: Lane, wire: Wire, caller: Caller) -> None:
+        self.wire = wire
+        self.caller = caller
+        self.scope = trio.CancelScope()
+        self.phase = Phase.FRESH
+        self.deadline_s = lane.now_s + lane.limits.header_timeout_s
+        """The watch cancels `scope` when this has passed."""
+        self._lane = lane
+        self._socket: socket.socket = wire.socket
+        self._out: list[bytes] = []
+        self._plan: Plan | None = None
+        """What `_answer` stopped at; None when it only ran out of bytes."""
+        self._closing = False
+
+    async def run(self) -> Departure | None:
+        """Answer until the connection ends (None), or asks for what this lane does not serve."""
+        try:
+            with self.scope:
+                return await self._converse()
+            if self.phase in (Phase.HEAD, Phase.BODY):
+                part = "headers" if self.phase is Phase.HEAD else "body"
+                await self.refuse(ClientError(408, f"the {part} of the request took too long to arrive"))
+        except ClientError as error:
+            await self.refuse(error)
+        except (_Gone, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        return None
+
+    @property
+    def is_idle(self) -> bool:
+        """Between two requests, or before the first."""
+        return self.phase in (Phase.IDLE, Phase.FRESH)
+
+    @property
+    def is_away(self) -> bool:
+        """Departed: what is on the wire is not ours any more."""
+        return self.phase is Phase.AWAY
+
+    async def refuse(self, error: ClientError) -> None:
+        """Answer with an error, as the last thing on this connection."""
+        await self.conclude(error_reply(error, "" if self._plan is None else self._plan.path))
+
+    async def conclude(self, reply: Reply) -> None:
+        """Answer, as the last thing on this connection. Does not raise when the client is gone."""
+        self.phase, self.deadline_s = Phase.BUSY, float("inf")
+        plan = self._plan
+        tail = () if plan is None else tuple(header for header in plan.tail if header not in CONNECTION)
+        self._out.append(render(reply, self._lane.date, (*tail, *CLOSE)))
+        self._observe(UNROUTED if plan is None else plan.name, reply, 0.0)
+        with suppress(_Gone, trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._flush()
+
+    async def _converse(self) -> Departure | None:
+        lane = self._lane
+        receive, readable, descriptor = self._socket.recv, trio.lowlevel.wait_readable, self._socket.fileno()
+        idle_timeout_s = lane.limits.idle_timeout_s
+        data = b""
+        while True:
+            if not data:
+                await readable(descriptor)
+                try:
+                    data = receive(FIRST_RECEIVE_BYTES)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    return None
+                if not data:
+                    return None
+            position = self._answer(data)
+            if self._out:
+                await self._flush()
+            if self._closing:
+                return None
+            data = data[position:]
+            plan = self._plan
+            if plan is None:
+                if data:
+                    data = await self._rest_of_head(data)
+                else:
+                    self.phase, self.deadline_s = Phase.IDLE, lane.now_s + idle_timeout_s
+            elif plan.departs:
+                self.phase, self.deadline_s = Phase.AWAY, float("inf")
+                return Departure(plan.head, data)
+            else:
+                data = await self._answer_slowly(plan, data)
+                if self._closing:
+                    return None
+                if not data:
+                    self.phase, self.deadline_s = Phase.IDLE, lane.now_s + idle_timeout_s
+
+    def _answer(self, data: bytes) -> int:
+        """Answer the requests that are here in one piece. Returns where the first other one begins."""
+        lane = self._lane
+        plans = lane.plans
+        position, size = 0, len(data)
+        for _ in range(BATCH_MAX):
+            end = data.find(HEAD_END, position) + 4
+            if end < 4:
+                break
+            raw = data[position:end]
+            plan = plans.get(raw)
+            if plan is None:
+                if not raw.strip():  # blank lines before a request line are forgiven
+                    position = end
+                    continue
+                plan = lane.plan(raw)
+            if not plan.in_place or end + plan.length > size:
+                self._plan = plan
+                break
+            self._respond(plan, data[end : end + plan.length])
+            position = end + plan.length
+            if position == size or self._closing:
+                break
+        return position
+
+    def _respond(self, plan: Plan, body: bytes) -> None:
+        """Call the handler, and queue its answer."""
+        lane = self._lane
+        observer = lane.observer
+        started_s = 0.0 if observer is None else time.perf_counter()
+        caller = self.caller if plan.forwarded_for is None else Caller(self.caller.ip, plan.forwarded_for)
+        try:
+            if plan.encoding:
+                body = inflate(body, plan.encoding, lane.limits.body_bytes)
+            reply = plan.handler(  # type: ignore[misc]
+                Request(plan.method, plan.path, plan.query, body, caller, plan.headers, NOTHING, plan.loose)
+            )
+        except ClientError as error:
+            reply = error_reply(error, plan.path)
+        status, body, headers, content_type, outcome = reply
+        if status == 200 and not headers and content_type is JSON and plan.keep_alive and not lane.draining:
+            self._out.append(b"%b%b%d\r\n\r\n%b" % (plan.start, lane.date, len(body), body))
+        else:
+            self._queue(plan, reply)
+        if observer is not None:
+            observer.request(plan.name, status, outcome, time.perf_counter() - started_s)
+
+    def _queue(self, plan: Plan, reply: Reply) -> None:
+        tail = plan.tail
+        if not plan.keep_alive or self._lane.draining:
+            self._closing = True
+            tail = (*(header for header in tail if header not in CONNECTION), *CLOSE)
+        self._out.append(render(reply, self._lane.date, tail))
+
+    async def _flush(self) -> None:
+        """Send what is queued, with one call if the client can take it."""
+        out = self._out
+        payload = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        try:
+            sent = self._socket.send(payload)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            raise _Gone from None
+        if sent < len(payload):
+            self.phase, self.deadline_s = Phase.BUSY, float("inf")
+            await self.wire.send_all(memoryview(payload)[sent:])
+
+    async def _rest_of_head(self, data: bytes) -> bytes:
+        """Receive until there is a whole head."""
+        limits = self._lane.limits
+        if self.phase is not Phase.FRESH:
+            self.deadline_s = self._lane.now_s + limits.header_timeout_s
+        self.phase = Phase.HEAD
+        buffer, searched = bytearray(data), 0
+        while buffer.find(HEAD_END, max(0, searched - 3)) < 0:
+            _screen(buffer, searched, limits)
+            searched = len(buffer)
+            buffer += await self._receive()
+        await trio.lowlevel.checkpoint()
+        return bytes(buffer)
+
+    async def _answer_slowly(self, plan: Plan, data: bytes) -> bytes:
+        """Answer a request that did not come in one piece, or not in one we like. Returns what follows it."""
+        if plan.refusal is not None and (plan.fatal or plan.expects):
+            raise plan.refusal
+        rest = data[plan.size :]
+        self.phase, self.deadline_s = Phase.BODY, self._lane.now_s + self._lane.limits.body_timeout_s
+        if plan.expects and not rest:
+            await self.wire.send_all(CONTINUE)
+        body, rest = await self._receive_body(plan, rest)
+        self._plan = None
+        if plan.refusal is None:
+            self._respond(plan, body)
+        else:
+            reply = error_reply(plan.refusal, plan.path)
+            self._queue(plan, reply)
+            self._observe(plan.name, reply, 0.0)
+        await self._flush()
+        return rest
+
+    async def _receive_body(self, plan: Plan, rest: bytes) -> tuple[bytes, bytes]:
+        if plan.chunked:
+            chunks = Chunks(self._lane.limits.body_bytes)
+            while not chunks.feed(rest):
+                rest = await self._receive()
+            return chunks.body, chunks.rest
+        buffer = bytearray(rest)
+        while len(buffer) < plan.length:
+            buffer += await self._receive()
+        return bytes(buffer[: plan.length]), bytes(buffer[plan.length :])
+
+    async def _receive(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                data = self._socket.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise _Gone from None
+            if not data:
+                raise _Gone
+            return data
+
+    def _observe(self, name: str, reply: Reply, seconds: float) -> None:
+        if self._lane.observer is not None:
+            self._lane.observer.request(name, reply.status, reply.outcome, seconds)
+
+
+class _Gone(Exception):
+    """The client hung up in the middle of a request."""
+
+
+def _screen(buffer: bytearray, searched: int, limits: Limits) -> None:
+    """Refuse at once what will never become a head."""
+    start = buffer.lstrip(b"\r\n")[:1]
+    if start and not b"A" <= start <= b"Z":
+        raise ClientError(400, "this is not HTTP")
+    if buffer.find(b"\n\n", max(0, searched - 1)) >= 0:
+        raise ClientError(400, "lines of a request end with CR LF")
+    if len(buffer) > limits.header_bytes:
+        raise _header_too_large(limits)
+
+
+def _header_too_large(limits: Limits) -> ClientError:
+    return ClientError(431, f"the header section is larger than {limits.header_bytes} bytes")

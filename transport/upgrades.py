@@ -1,0 +1,136 @@
+"""WebSockets on the listener itself, by trio-websocket: cancelled at once, and with a deadline on every send."""
+
+from functools import partial
+
+import trio
+import trio_websocket
+
+from .errors import ClientError
+from .heads import Head
+from .limits import Limits
+from .requests import Caller
+from .sessions import OpenSockets
+from .sockets import NO_TEXT, NORMAL, BinaryRefused, PeerRoute, SocketClosed, SocketRoute
+from .wire import Wire
+
+REASON_BYTES_MAX = 123
+"""Of a close frame. A longer reason is cut."""
+
+
+def is_upgrade(head: Head) -> bool:
+    """Whether this request asks for a WebSocket."""
+    return head.method == b"GET" and b"websocket" in head.tokens(b"upgrade")
+
+
+def check_handshake(head: Head) -> None:
+    """Raise ClientError when the opening handshake is not one of RFC 6455."""
+    if b"upgrade" not in head.tokens(b"connection") or head.http_1_0 or not head.header(b"sec-websocket-key"):
+        raise ClientError(400, "this is not the opening handshake of a WebSocket")
+    if head.header(b"sec-websocket-version") != b"13":
+        raise ClientError(
+            426, "only version 13 of WebSocket is spoken here", headers=((b"Sec-WebSocket-Version", b"13"),)
+        )
+
+
+async def serve_socket(
+    wire: Wire, route: SocketRoute | PeerRoute, caller: Caller, *, limits: Limits, open_sockets: OpenSockets
+) -> None:
+    """Accept the handshake whose bytes are next on the wire, and run the session of the route to its end."""
+    is_text = isinstance(route, SocketRoute)
+    message_bytes = limits.websocket_text_bytes if is_text else limits.websocket_binary_bytes
+    async with trio.open_nursery() as nursery:
+        connection = await _accept(nursery, wire, message_bytes, limits)
+        if connection is not None:
+            if isinstance(route, SocketRoute):
+                text = TextSocket(connection, caller, limits)
+                await open_sockets.attend(text, partial(route.session, text, caller))
+            else:
+                binary = FrameSocket(connection, caller, limits)
+                await open_sockets.attend(binary, partial(route.session, binary, caller))
+        nursery.cancel_scope.cancel()
+
+
+async def _accept(
+    nursery: trio.Nursery, wire: Wire, message_bytes: int, limits: Limits
+) -> trio_websocket.WebSocketConnection | None:
+    """The connection; None when the library finds fault with the handshake, which it only says by silence."""
+    with trio.move_on_after(limits.header_timeout_s):
+        request = await trio_websocket.wrap_server_stream(
+            nursery,
+            wire,
+            message_queue_size=limits.websocket_queue,
+            max_message_size=message_bytes,
+            receive_buffer_size=None,
+        )
+        return await request.accept()
+    return None
+
+
+class _Socket:
+    """What both kinds have in common."""
+
+    def __init__(self, connection: trio_websocket.WebSocketConnection, caller: Caller, limits: Limits) -> None:
+        self._connection = connection
+        self._caller = caller
+        self._limits = limits
+
+    @property
+    def caller(self) -> Caller:
+        return self._caller
+
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        with trio.move_on_after(self._limits.websocket_close_s):
+            await self._connection.aclose(code, cut(reason))
+
+    async def _send(self, message: str | bytes) -> None:
+        try:
+            await self._connection.send_message(message)
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def _receive(self) -> str | bytes:
+        try:
+            return await self._connection.get_message()
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from None
+
+
+class TextSocket(_Socket):
+    """A client's socket, see `sockets.Socket`."""
+
+    async def send(self, text: str) -> None:
+        await self._send(text)
+
+    async def receive(self) -> str:
+        message = await self._receive()
+        if not isinstance(message, str):
+            raise BinaryRefused
+        return message
+
+
+class FrameSocket(_Socket):
+    """A peer's socket, see `sockets.BinarySocket`."""
+
+    async def send(self, frame: bytes) -> None:
+        await self._send(frame)
+
+    async def receive(self) -> bytes:
+        message = await self._receive()
+        if not isinstance(message, bytes):
+            await self.close(NO_TEXT, "only binary messages are spoken here")
+            raise SocketClosed(NO_TEXT, "text message")
+        return message
+
+    async def aclose(self) -> None:
+        await self.close()
+
+
+def cut(reason: str) -> str:
+    """The reason, as much of it as fits into a close frame."""
+    return reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+
+
+def _closed(error: trio_websocket.ConnectionClosed) -> SocketClosed:
+    if error.reason is None:
+        return SocketClosed()
+    return SocketClosed(error.reason.code, error.reason.reason or "")

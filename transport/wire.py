@@ -1,0 +1,143 @@
+"""One accepted TCP connection: bytes in and out with deadlines, and an end that the client gets to see.
+
+Both WebSocket libraries and Hypercorn run over this stream. Hypercorn sends under a shield without a deadline, and
+would wait for ever for a client that stopped reading: so the deadline is here, below all of them.
+"""
+
+import socket
+
+import trio
+
+from .limits import Limits
+
+RECEIVE_BYTES = 64 * 1024
+SEND_BYTES_PER_S_MIN = 32 * 1024
+"""A client that takes a long answer more slowly than this is cut off."""
+LINGER_BYTES_MAX = 16 * 1024 * 1024
+"""What a refused client may still send before its connection is reset under it."""
+
+
+class Wire(trio.abc.HalfCloseableStream):
+    """A non-blocking socket as a Trio stream, beginning with bytes that were read from it already."""
+
+    def __init__(self, sock: socket.socket, limits: Limits, *, unread: bytes = b"") -> None:
+        self.socket = sock
+        self._limits = limits
+        self._unread = unread
+        self._closed = False
+
+    def unread(self, data: bytes) -> None:
+        """Give bytes back: they are the next to be received."""
+        self._unread = data + self._unread
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next bytes; b"" at the end of what the client sends."""
+        if self._unread:
+            await trio.lowlevel.checkpoint()
+            size = max_bytes or len(self._unread)
+            data, self._unread = self._unread[:size], self._unread[size:]
+            return data
+        while True:
+            if self._closed:
+                raise trio.ClosedResourceError
+            await trio.lowlevel.wait_readable(self.socket)
+            try:
+                return self.socket.recv(max_bytes or RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from error
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything, or cut the connection when the client does not take it in time."""
+        if self._closed:
+            raise trio.ClosedResourceError
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with memoryview(data) as view:
+            sent = self._send(view)
+            if sent == len(view):
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+            try:
+                with trio.move_on_after(self._limits.send_timeout_s + len(view) / SEND_BYTES_PER_S_MIN):
+                    while sent < len(view):
+                        await trio.lowlevel.wait_writable(self.socket)
+                        sent += self._send(view[sent:])
+                    return
+            except trio.Cancelled:
+                if sent:  # whatever would be sent next, the client would take it for the rest of this
+                    self.abort()
+                raise
+        self.abort()
+        raise trio.BrokenResourceError("the client does not take what it asked for")
+
+    def _send(self, view: memoryview) -> int:
+        try:
+            return self.socket.send(view)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if self._closed:
+                raise trio.ClosedResourceError from error
+            raise trio.BrokenResourceError(str(error)) from error
+
+    async def wait_send_all_might_not_block(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError
+        await trio.lowlevel.wait_writable(self.socket)
+
+    async def send_eof(self) -> None:
+        """Tell the client that nothing more will come."""
+        if self._closed:
+            raise trio.ClosedResourceError
+        await trio.lowlevel.checkpoint()
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Close so that the client can read our last answer, even while it is still sending.
+
+        Closing a socket with unread bytes resets the connection, and the reset overtakes the answer. So what has
+        arrived is read first; only a client that is in the middle of sending is waited for, and not for long.
+        """
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        trio.lowlevel.notify_closing(self.socket)
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+            with trio.move_on_after(self._limits.linger_s, shield=True):
+                await self._drain()
+        except OSError:
+            pass  # the other side is gone already
+        finally:
+            trio.lowlevel.notify_closing(self.socket)
+            self.socket.close()
+
+    async def _drain(self) -> None:
+        if not self._discard():
+            return
+        drained = 0
+        while drained < LINGER_BYTES_MAX:
+            await trio.lowlevel.wait_readable(self.socket)
+            size = self._discard()
+            if not size:
+                return
+            drained += size
+
+    def _discard(self) -> int:
+        try:
+            return len(self.socket.recv(RECEIVE_BYTES))
+        except BlockingIOError:
+            return 0
+
+    def abort(self) -> None:
+        """Close at once. Whoever waits for this stream gets ClosedResourceError."""
+        if self.socket.fileno() < 0:
+            return
+        self._closed = True
+        trio.lowlevel.notify_closing(self.socket)
+        self.socket.close()
