@@ -38,6 +38,8 @@ class Draft:
         self.now_ms = now_ms
         self._staged: dict[str, dict[str, Staged]] = {}
         """By kind, then by key."""
+        self._staged_ids: dict[tuple[str, int], str] = {}
+        """(kind, id) to key, of everything that is or was staged."""
         self._undo: list[tuple[str, str, Staged | None]] = []
         self.audits: list[AuditEntry] = []
 
@@ -52,12 +54,8 @@ class Draft:
 
     def by_id(self, kind: Kind[V], id_: int) -> V | None:
         """The value of an id."""
-        for key, staged in self._staged.get(kind.name, {}).items():
-            if kind.id_of(key) == id_:
-                return cast("V | None", staged.value)
-        table = self._tables[kind]
-        key_stored = table.keys_by_id.get(id_)
-        return None if key_stored is None else table.values[key_stored]
+        key = self._staged_ids.get((kind.name, id_)) or self._tables[kind].keys_by_id.get(id_)
+        return None if key is None else self.get(kind, key)
 
     def find(self, kind: Kind[V], term: str) -> list[V]:
         """The values listed under a term, oldest first."""
@@ -70,6 +68,14 @@ class Draft:
             value = cast("V | None", change.value)
             if value is not None and term in kind.terms(value):
                 found.append(value)
+        return sorted(found, key=lambda value: value.created)
+
+    def all(self, kind: Kind[V]) -> list[V]:
+        """All values, oldest first."""
+        staged = self._staged.get(kind.name, {})
+        found = [value for key, value in self._tables[kind].values.items() if key not in staged]
+        changes = [cast("V | None", change.value) for change in staged.values()]
+        found += [value for value in changes if value is not None]
         return sorted(found, key=lambda value: value.created)
 
     # Writing
@@ -88,6 +94,7 @@ class Draft:
         version = self._next_version(kind, key)
         if value.created == 0:
             value = msgspec.structs.replace(value, created=version)
+        self._staged_ids[kind.name, kind.id_of(key)] = key
         self._stage(kind.name, key, Staged(Record(kind.name, key, version, kind.encode(value)), value))
         return value
 
@@ -97,6 +104,13 @@ class Draft:
         if current is not None:
             self._stage(kind.name, key, Staged(Record(kind.name, key, self._next_version(kind, key), None), None))
         return current
+
+    def remove_all(self, kind: Kind[V], term: str) -> list[V]:
+        """Remove everything that is listed under a term. Returns it."""
+        found = self.find(kind, term)
+        for value in found:
+            self.remove(kind, kind.key(value))
+        return found
 
     def next_version(self) -> int:
         """A version for a value that must tell its order among others."""

@@ -91,6 +91,10 @@ class Management:
         rules = self._rules.get(service_key)
         return NOTHING if rules is None else self._decorations.of(rules, service_key, table)
 
+    def services_with_logical_instances(self) -> set[str]:
+        """Keys of the services that have instances nobody registers."""
+        return {service_key for service_key, rules in self._rules.items() if rules.logical}
+
     def undisguised(self, service_key: str) -> Decoration:
         """The same as operators see it: what is pulled out is in it, and canary groups list nothing."""
         rules = self.rules(service_key)

@@ -1,0 +1,1 @@
+"""What operators can do: each write is a function that changes a draft, or raises Refused."""

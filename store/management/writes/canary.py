@@ -1,0 +1,153 @@
+"""Canaries: which instances of a service are canaries (RPC API), and who is sent to them (REST API)."""
+
+from collections.abc import Sequence
+from ipaddress import ip_network
+
+import msgspec
+
+from ..draft import Draft
+from ..errors import Invalid, NotFound
+from ..kinds import (
+    ACTIVE,
+    CANARY,
+    CANARY_RULE,
+    CANARY_ZONE,
+    GROUP,
+    ROUTE_RULE,
+    ROUTE_RULE_GROUP,
+    WEIGHTED,
+    Canary,
+    Group,
+    RouteRule,
+    RouteRuleGroup,
+    Value,
+    group_key,
+    of_group,
+    rule_key,
+)
+from ..records import key_of
+from .checks import identifier
+from .members import set_members
+from .operator import Operator, note
+
+CANARY_WEIGHT = 5
+"""The waiting weight of a canary group that is new."""
+
+WHITELIST_MAX = 1000
+
+
+def update_canary_ips(
+    draft: Draft,
+    who: Operator,
+    *,
+    region_id: str,
+    service_id: str | None,
+    app_id: str | None,
+    canary_ips: Sequence[str | None] | None,
+) -> None:
+    """Make exactly these instances the canaries of an app. Rule, group and their link are created as needed.
+
+    A service that has no canary configuration gets one, switched off, so that the other API shows what is there.
+    """
+    who.require_all()
+    service, app = identifier("serviceId", service_id), identifier("appId", app_id)
+    if canary_ips is None:
+        raise Invalid("canaryIps is null")
+    instance_ids = [identifier(f"canaryIps[{position}]", ip) for position, ip in enumerate(canary_ips)]
+    rule = _ensure_rule(draft, RouteRule(service_id=service, name=CANARY_RULE, status=ACTIVE, strategy=WEIGHTED))
+    group = _ensure_group(
+        draft, Group(service_id=service, region_id=region_id, zone_id=CANARY_ZONE, name=app, app_id=app)
+    )
+    if not draft.find(ROUTE_RULE_GROUP, of_group(group.group_id)):
+        link = RouteRuleGroup(route_rule_id=rule.rule_id, group_id=group.group_id, unreleased_weight=CANARY_WEIGHT)
+        draft.put(ROUTE_RULE_GROUP, link)
+    if draft.get(CANARY, key_of(service)) is None:
+        draft.put(CANARY, Canary(service_id=service, group_id=app, enabled=False))
+    _note(draft, who, "canary-ips", service, before=None, after=group, app=app)
+    set_members(draft, who, group.group_id, instance_ids)
+
+
+def put_canary(
+    draft: Draft,
+    who: Operator,
+    *,
+    service_id: str | None,
+    ip_whitelist: Sequence[str | None] | None,
+    group_id: str | None = None,
+    enabled: bool | None = None,
+) -> Canary:
+    """Set who is sent to the canaries of a service. Addresses and networks (CIDR) are both taken."""
+    who.check()
+    service = identifier("serviceId", service_id)
+    wanted = Canary(
+        service_id=service,
+        ip_whitelist=_white_list(ip_whitelist),
+        group_id=identifier("groupId", group_id) if group_id is not None else "canary",
+        enabled=enabled is not False,
+    )
+    return _store(draft, who, wanted)
+
+
+def enable_canary(draft: Draft, who: Operator, *, service_id: str | None, enabled: bool) -> Canary:
+    """Switch the canary of a service on or off. Raises NotFound."""
+    who.check()
+    service = identifier("serviceId", service_id)
+    canary = draft.get(CANARY, key_of(service))
+    if canary is None:
+        raise NotFound(f"the service {service} has no canary configuration")
+    return _store(draft, who, msgspec.structs.replace(canary, enabled=enabled))
+
+
+def remove_canary(draft: Draft, who: Operator, *, service_id: str | None) -> bool:
+    """Remove the canary configuration of a service. Returns whether there was one."""
+    who.check()
+    service = identifier("serviceId", service_id)
+    before = draft.remove(CANARY, key_of(service))
+    _note(draft, who, CANARY.name, service, before=before, after=None)
+    return before is not None
+
+
+def _white_list(given: Sequence[str | None] | None) -> tuple[str, ...]:
+    if given is None:
+        raise Invalid("ipWhitelist is null")
+    if len(given) > WHITELIST_MAX:
+        raise Invalid(f"ipWhitelist has {len(given)} entries, at most {WHITELIST_MAX} are allowed")
+    texts = [identifier(f"ipWhitelist[{position}]", text) for position, text in enumerate(given)]
+    for position, text in enumerate(texts):
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            raise Invalid(f"ipWhitelist[{position}] {text!r} is neither an ip address nor a network") from None
+    return tuple(dict.fromkeys(texts))
+
+
+def _store(draft: Draft, who: Operator, wanted: Canary) -> Canary:
+    before = draft.get(CANARY, CANARY.key(wanted))
+    after = draft.put(CANARY, wanted)
+    _note(draft, who, CANARY.name, after.service_id, before=before, after=after)
+    return after
+
+
+def _ensure_rule(draft: Draft, wanted: RouteRule) -> RouteRule:
+    before = draft.get(ROUTE_RULE, rule_key(wanted))
+    if before is not None and before.is_active and before.strategy.lower() == WEIGHTED:
+        return before
+    return draft.put(ROUTE_RULE, msgspec.structs.replace(wanted, published=draft.next_version()))
+
+
+def _ensure_group(draft: Draft, wanted: Group) -> Group:
+    before = draft.get(GROUP, group_key(wanted))
+    return before if before is not None and before.is_active else draft.put(GROUP, wanted)
+
+
+def _note(
+    draft: Draft,
+    who: Operator,
+    kind: str,
+    service: str,
+    *,
+    before: Value | None,
+    after: Value | None,
+    app: str | None = None,
+) -> None:
+    note(draft, who, kind, service, before=before, after=after, fields={"serviceId": service, "appId": app})

@@ -1,0 +1,196 @@
+"""Pulling instances, servers and zones out of discovery, and in again. Several operations on one thing stack."""
+
+from ..draft import Draft
+from ..kinds import (
+    INSTANCE_OPERATION,
+    SERVER_OPERATION,
+    ZONE_OPERATION,
+    InstanceOperation,
+    ServerOperation,
+    ZoneOperation,
+)
+from ..records import key_of
+from .checks import identifier, optional
+from .operator import Operator, note
+
+
+def operate_instance(
+    draft: Draft,
+    who: Operator,
+    *,
+    region_id: str | None,
+    service_id: str | None,
+    instance_id: str | None,
+    operation: str | None,
+    complete: bool,
+) -> None:
+    """Add an operation to an instance (it is out), or end it when `complete`. Unknown instances are accepted."""
+    who.check()
+    region = identifier("instanceKey.regionId", region_id)
+    service = identifier("instanceKey.serviceId", service_id)
+    instance = identifier("instanceKey.instanceId", instance_id)
+    name = identifier("operation", operation)
+    key = key_of(region, service, instance, name)
+    before = draft.get(INSTANCE_OPERATION, key)
+    after: InstanceOperation | None = None
+    if complete:
+        draft.remove(INSTANCE_OPERATION, key)
+    else:
+        after = draft.put(
+            INSTANCE_OPERATION,
+            InstanceOperation(
+                region_id=region,
+                service_id=service,
+                instance_id=instance,
+                operation=name,
+                operator_id=who.operator_id,
+                token=who.token,
+                reason=who.reason,
+            ),
+        )
+    note(
+        draft,
+        who,
+        INSTANCE_OPERATION.name,
+        f"{region}/{service}/{instance}",
+        before=before,
+        after=after,
+        fields={"regionId": region, "serviceId": service, "instanceId": instance},
+        operation=name,
+        complete=complete,
+    )
+
+
+def operate_server(
+    draft: Draft,
+    who: Operator,
+    *,
+    region_id: str | None,
+    server_id: str | None,
+    operation: str | None,
+    complete: bool,
+) -> None:
+    """Add an operation to a server, which is an ip, or end it when `complete`."""
+    who.check()
+    region = identifier("serverKey.regionId", region_id)
+    server = identifier("serverKey.serverId", server_id)
+    name = identifier("operation", operation)
+    key = key_of(region, server, name)
+    before = draft.get(SERVER_OPERATION, key)
+    after: ServerOperation | None = None
+    if complete:
+        draft.remove(SERVER_OPERATION, key)
+    else:
+        after = draft.put(
+            SERVER_OPERATION,
+            ServerOperation(
+                region_id=region,
+                server_id=server,
+                operation=name,
+                operator_id=who.operator_id,
+                token=who.token,
+                reason=who.reason,
+            ),
+        )
+    note(
+        draft,
+        who,
+        SERVER_OPERATION.name,
+        f"{region}/{server}",
+        before=before,
+        after=after,
+        fields={"regionId": region, "serverId": server},
+        operation=name,
+        complete=complete,
+    )
+
+
+def operate_zone(
+    draft: Draft,
+    who: Operator,
+    *,
+    region_id: str | None,
+    service_id: str | None,
+    zone_id: str | None,
+    operation: str | None,
+    complete: bool,
+) -> None:
+    """Add an operation to a zone, or end it when `complete`: for one service, or for all when `service_id` is blank."""
+    who.check()
+    region = identifier("zoneKey.regionId", region_id)
+    service = optional("zoneKey.serviceId", service_id)
+    zone = identifier("zoneKey.zoneId", zone_id)
+    name = identifier("operation", operation)
+    key = key_of(region, service, zone, name)
+    before = draft.get(ZONE_OPERATION, key)
+    after = before
+    if complete:
+        draft.remove(ZONE_OPERATION, key)
+        after = None
+    elif before is None:
+        after = draft.put(
+            ZONE_OPERATION,
+            ZoneOperation(
+                region_id=region,
+                service_id=service,
+                zone_id=zone,
+                operation=name,
+                operator_id=who.operator_id,
+                token=who.token,
+                reason=who.reason,
+            ),
+        )
+    note(
+        draft,
+        who,
+        ZONE_OPERATION.name,
+        "/".join(filter(None, (region, service, zone))),
+        before=before,
+        after=after,
+        fields={"regionId": region, "serviceId": service, "zoneId": zone},
+        operation=name,
+        complete=complete,
+    )
+
+
+def pull_in_instance(
+    draft: Draft, who: Operator, *, region_id: str | None, service_id: str | None, instance_id: str | None
+) -> int:
+    """End every operation on an instance, whatever it is called. Returns how many there were."""
+    region, service, instance = _texts(region_id, service_id, instance_id)
+    found = draft.find(INSTANCE_OPERATION, key_of(region, service, instance))
+    for operation in [value.operation for value in found] or [who.operation or "pullin"]:
+        operate_instance(
+            draft,
+            who,
+            region_id=region,
+            service_id=service,
+            instance_id=instance,
+            operation=operation,
+            complete=True,
+        )
+    return len(found)
+
+
+def pull_in_server(draft: Draft, who: Operator, *, region_id: str | None, server_id: str | None) -> int:
+    """End every operation on a server. Returns how many there were."""
+    region, server = _texts(region_id, server_id)
+    found = draft.find(SERVER_OPERATION, key_of(region, server))
+    for operation in [value.operation for value in found] or [who.operation or "pullin"]:
+        operate_server(draft, who, region_id=region, server_id=server, operation=operation, complete=True)
+    return len(found)
+
+
+def pull_in_zone(
+    draft: Draft, who: Operator, *, region_id: str | None, service_id: str | None, zone_id: str | None
+) -> int:
+    """End every operation on a zone, of this service or of those for all services. Returns how many there were."""
+    region, service, zone = _texts(region_id, service_id, zone_id)
+    found = draft.find(ZONE_OPERATION, key_of(region, service, zone))
+    for operation in [value.operation for value in found] or [who.operation or "pullin"]:
+        operate_zone(draft, who, region_id=region, service_id=service, zone_id=zone, operation=operation, complete=True)
+    return len(found)
+
+
+def _texts(*values: str | None) -> tuple[str, ...]:
+    return tuple((value or "").strip() for value in values)
