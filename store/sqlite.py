@@ -61,12 +61,13 @@ def connect(path: Path | str, *, synchronous: Synchronous) -> apsw.Connection:
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         mode = connection.pragma("journal_mode", "wal")
-        if mode not in {"wal", "memory"}:
-            raise DatabaseProblem(path, "its file system cannot share memory (a network drive?)", ACCESS_REMEDY)
         connection.pragma("synchronous", synchronous)
     except BaseException:
         connection.close()
         raise
+    if mode not in {"wal", "memory"}:
+        connection.close()
+        raise DatabaseProblem(path, "its file system does not support SQLite's write-ahead log", ACCESS_REMEDY)
     return connection
 
 
