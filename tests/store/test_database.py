@@ -1,0 +1,198 @@
+"""The database: real SQLite files in a directory of the test."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+
+from artemis.store.database import open_database
+from artemis.store.journal import version_at, version_bytes
+from artemis.store.management.records import Audit, Record
+from artemis.store.sqlite import ROWS_MAX, DatabaseProblem, RowStatement, check
+
+VERSION = 1_760_000_000_000 << 48 | 7 << 32 | 99
+
+
+def record(number: int, *, version: int = VERSION, value: bytes | None = b"{}") -> Record:
+    return Record(kind="operation", key=f"key\n{number:05d}", version=version, value=value)
+
+
+def audit(sequence: int, *, origin: int = 1, time_ms: int | None = None) -> Audit:
+    return Audit(origin, sequence, sequence if time_ms is None else time_ms, b'{"n":%d}' % sequence)
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    records = [record(number, version=VERSION + number) for number in range(5_000)] + [record(5_000, value=None)]
+    audits = [audit(sequence, origin=origin) for origin in (1, 0xFFFF_FFFF) for sequence in range(1, 3_000)]
+    with open_database(tmp_path) as database:
+        database.journal.write(records, audits)
+    with open_database(tmp_path) as database:
+        assert list(database.journal.load_records()) == records
+        assert list(database.journal.load_audits()) == audits
+
+
+@pytest.mark.parametrize("version", [0, 1, VERSION, (1 << 92) - 1, (1 << 96) - 1])
+def test_versions_of_up_to_96_bits_come_back_exactly(version: int) -> None:
+    with open_database(":memory:") as database:
+        database.journal.write([record(1, version=version)], [])
+        assert [row.version for row in database.journal.load_records()] == [version]
+
+
+def test_an_older_record_never_overwrites_a_newer_one() -> None:
+    with open_database(":memory:") as database:
+        database.journal.write([record(1, version=VERSION + 1, value=b"new")], [])
+        database.journal.write([record(1, version=VERSION, value=b"old")], [])
+        assert list(database.journal.load_records()) == [record(1, version=VERSION + 1, value=b"new")]
+
+
+def test_an_audit_is_never_rewritten() -> None:
+    with open_database(":memory:") as database:
+        database.journal.write([], [Audit(1, 1, 10, b"first")])
+        database.journal.write([], [Audit(1, 1, 20, b"second")])
+        assert list(database.journal.load_audits()) == [Audit(1, 1, 10, b"first")]
+
+
+def test_a_write_that_fails_leaves_nothing_of_itself() -> None:
+    with open_database(":memory:") as database:
+        with pytest.raises(OverflowError):
+            database.journal.write([record(1)], [Audit(1, 1 << 70, 0, b"")])
+        assert list(database.journal.load_records()) == []
+        database.journal.write([record(1)], [audit(1)])
+        assert list(database.journal.load_records()) == [record(1)]
+
+
+def test_the_identity_stays_and_each_run_counts(tmp_path: Path) -> None:
+    seen: list[tuple[str, int]] = []
+    for _ in range(3):
+        with open_database(tmp_path) as database:
+            seen.append((database.journal.identity, database.journal.incarnation))
+    assert len({identity for identity, _ in seen}) == 1
+    assert [incarnation for _, incarnation in seen] == [1, 2, 3]
+
+
+def test_facts_are_kept(tmp_path: Path) -> None:
+    with open_database(tmp_path) as database:
+        assert database.journal.meta("applied") is None
+        database.journal.set_meta("applied", "1")
+        database.journal.set_meta("applied", "2")
+    with open_database(tmp_path) as database:
+        assert database.journal.meta("applied") == "2"
+
+
+def test_audits_are_forgotten_by_age_in_steps() -> None:
+    with open_database(":memory:") as database:
+        database.journal.write([], [audit(sequence) for sequence in range(1, 101)])
+        assert database.journal.forget_audits(before_ms=51, keep=1_000, limit=30) == 30
+        assert database.journal.forget_audits(before_ms=51, keep=1_000, limit=30) == 20
+        assert database.journal.forget_audits(before_ms=51, keep=1_000, limit=30) == 0
+        assert [row.sequence for row in database.journal.load_audits()] == list(range(51, 101))
+
+
+def test_audits_are_forgotten_by_count_oldest_first() -> None:
+    with open_database(":memory:") as database:
+        database.journal.write([], [audit(sequence, time_ms=1_000 - sequence) for sequence in range(1, 101)])
+        assert database.journal.forget_audits(before_ms=0, keep=10) == 89
+        kept = {row.sequence for row in database.journal.load_audits()}
+        assert kept == set(range(1, 11)) | {100}, "the ten newest, and the last of the sequence"
+
+
+def test_the_last_audit_of_each_origin_outlives_retention() -> None:
+    with open_database(":memory:") as database:
+        audits = [audit(sequence, origin=origin) for origin in (1, 2, 3) for sequence in range(1, 11)]
+        database.journal.write([], audits)
+        database.journal.forget_audits(before_ms=1_000_000, keep=0)
+        assert [(row.origin, row.sequence) for row in database.journal.load_audits()] == [(1, 10), (2, 10), (3, 10)]
+
+
+def test_tombstones_of_records_are_forgotten_by_version() -> None:
+    with open_database(":memory:") as database:
+        old, new = version_at(1_000) | 5, version_at(2_000) | 5
+        records = [record(1, version=old), record(2, version=old, value=None), record(3, version=new, value=None)]
+        database.journal.write(records, [])
+        assert database.journal.forget_tombstones(before_version=version_at(2_000)) == 1
+        assert list(database.journal.load_records()) == [records[0], records[2]]
+
+
+def test_the_snapshot_returns_instances_and_tombstones(tmp_path: Path) -> None:
+    rows = [(f"svc\n{n}", VERSION + n, b'{"n":%d}' % n if n % 2 else None) for n in range(4_500)]
+    values = [value for key, version, json in rows for value in (key, version_bytes(version), json, 10)]
+    with open_database(tmp_path) as database:
+        database.snapshot.write([], values)
+    with open_database(tmp_path) as database:
+        assert list(database.snapshot.load_instances()) == rows
+        database.snapshot.write([key for key, _, json in rows if json], [])
+        assert list(database.snapshot.load_instances()) == [row for row in rows if row[2] is None]
+        assert database.snapshot.forget_tombstones(before_ms=10) == 0
+        assert database.snapshot.forget_tombstones(before_ms=11) == 2_250
+
+
+def test_a_load_sees_a_file_that_changes_meanwhile() -> None:
+    with open_database(":memory:") as database:
+        database.journal.write([record(number) for number in range(3_000)], [])
+        records = database.journal.load_records()
+        next(records)
+        database.journal.write([record(9_000)], [])
+        assert [row.key for row in records][-1] == record(9_000).key
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 1_000, ROWS_MAX - 1, ROWS_MAX, ROWS_MAX + 1, 3 * ROWS_MAX + 5])
+def test_any_number_of_rows_is_stored_each_once(count: int) -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL) STRICT")
+    insert = RowStatement("INSERT INTO t (a, b) VALUES ", "(?, ?)", "")
+    insert.execute(connection, [value for n in range(count) for value in (n, str(n))])
+    assert connection.execute("SELECT a, b FROM t ORDER BY a").fetchall() == [(n, str(n)) for n in range(count)]
+    connection.close()
+
+
+def test_the_journal_is_durable_on_return_and_the_snapshot_is_not_in_its_way(tmp_path: Path) -> None:
+    with open_database(tmp_path) as database:
+        for file, synchronous in ((database.journal._file, 2), (database.snapshot._file, 1)):
+            with file.use() as connection:
+                assert connection.pragma("journal_mode") == "wal"
+                assert connection.pragma("synchronous") == synchronous
+
+
+def test_a_second_process_is_told_who_has_the_directory(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from artemis.store.database import open_database\n"
+        "from artemis.store.sqlite import DatabaseProblem\n"
+        "try:\n    open_database(sys.argv[1])\n"
+        "except DatabaseProblem as problem:\n    print(problem)\n"
+    )
+    with open_database(tmp_path):
+        answer = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=30
+        )
+    assert answer.stdout.startswith(f"{tmp_path}: the data directory is in use by process {os.getpid()}. Stop")
+
+
+def test_a_closed_database_lets_the_next_one_in(tmp_path: Path) -> None:
+    open_database(tmp_path).close()
+    first = open_database(tmp_path)
+    with pytest.raises(DatabaseProblem, match="in use by process"):
+        open_database(tmp_path)
+    first.close()
+    open_database(tmp_path).close()
+
+
+def test_memory_needs_no_directory_and_is_shared_with_nobody() -> None:
+    with open_database(":memory:") as one, open_database(":memory:") as other:
+        one.journal.write([record(1)], [audit(1)])
+        assert one.directory is None
+        assert list(other.journal.load_records()) == []
+    assert not Path(":memory:").exists()
+
+
+def test_the_check_at_start_gives_up_in_time() -> None:
+    with open_database(":memory:") as database:
+        rows = [value for n in range(20_000) for value in (f"s\n{n}", version_bytes(n), b"{}", 0)]
+        database.snapshot.write([], rows)
+        with database.snapshot._file.use() as connection:
+            assert check(connection, "file") is True
+            assert check(connection, "file", limit_s=0.0) is False
+        assert sum(1 for _ in database.snapshot.load_instances()) == 20_000
