@@ -129,16 +129,18 @@ class FaultTable:
     def select(self, text: str) -> set[Flow]:
         """The flows that a user means: `a,b|c` both ways between islands, `a>b` one way, `a` all of a node's.
 
-        Names that are not mentioned keep their links. An empty text means every flow.
+        Names that are not mentioned keep their links, and clients are never meant unless they are mentioned. An
+        empty text means every flow between nodes.
         """
+        nodes = [name for name in self.names if name != CLIENTS]
         if not text.strip():
-            return {(a, b) for a, b in itertools.permutations(self.names, 2)}
+            return set(itertools.permutations(nodes, 2))
         if ">" in text:
             source, _, target = text.partition(">")
             return {(a, b) for a in self._island(source) for b in self._island(target) if a != b}
         islands = [self._island(part) for part in text.split("|")]
         if len(islands) == 1:
-            return set(self.between(islands[0], self.names))
+            return set(self.between(islands[0], nodes))
         named = [name for island in islands for name in island]
         if len(named) != len(set(named)):
             raise FaultError(f"{text!r} puts a node on two islands")

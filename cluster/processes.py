@@ -17,6 +17,8 @@ from pathlib import Path
 
 import trio
 
+from artemis.node.keys import ENVIRONMENT_PREFIX
+
 PR_SET_PDEATHSIG = 1
 
 GRACE_S = 15.0
@@ -42,6 +44,11 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+def clean_environment() -> dict[str, str]:
+    """Our environment without settings for a node: a started node is told everything by its file."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+
+
 @dataclass(slots=True)
 class Child:
     """One process, started from the main thread of its owner.
@@ -51,7 +58,7 @@ class Child:
 
     command: Sequence[str]
     log_file: Path
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    environment: Mapping[str, str] = field(default_factory=clean_environment)
     cores: frozenset[int] | None = None
     """Where it may run; where its owner does unless given."""
     _process: subprocess.Popen[bytes] | None = None
@@ -76,7 +83,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
+                env=self.environment,
                 start_new_session=True,
                 preexec_fn=lambda: _after_fork(owner, self.cores),
             )

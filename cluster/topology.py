@@ -33,12 +33,15 @@ class NodePlan:
     zone: str
     host: str = "127.0.0.1"
     port: int = 8080
+    advertised: str = ""
+    """The url that clients and peers are told, where it differs from host and port."""
     settings: Mapping[str, Mapping[str, object]]
     """Further configuration, by section, on top of what the topology implies."""
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        """The address by which everybody knows this node."""
+        return self.advertised or f"http://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,11 @@ class Topology:
     def on_loopback(self, ports: Iterable[int]) -> "Topology":
         """The same nodes on this machine, each on the next of `ports`."""
         plans = zip(self.nodes, ports, strict=True)
-        return Topology(tuple(replace(plan, host="127.0.0.1", port=port) for plan, port in plans))
+        return Topology(tuple(replace(plan, host="127.0.0.1", port=port, advertised="") for plan, port in plans))
+
+    def advertising(self, urls: Mapping[str, str]) -> "Topology":
+        """The same nodes, each known by another url: by name, for those that have one."""
+        return Topology(tuple(replace(plan, advertised=urls.get(plan.name, plan.advertised)) for plan in self.nodes))
 
 
 class _NodeEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,6 +94,7 @@ class _NodeEntry(msgspec.Struct, forbid_unknown_fields=True):
     region: str | None = None
     host: str = "127.0.0.1"
     port: int = 8080
+    advertised: str = ""
     settings: dict[str, dict[str, object]] = {}
 
 
@@ -116,6 +124,7 @@ def load_topology(file: Path) -> Topology:
                 zone=entry.zone,
                 host=entry.host,
                 port=entry.port,
+                advertised=entry.advertised,
                 settings=_merged(entries.settings, entry.settings),
             )
             for name, entry in entries.nodes.items()

@@ -1,0 +1,57 @@
+"""The table of a cluster: one row per node, and the faults that are in force below it."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .watch import NodeView
+
+STYLES = {
+    "up": "green",
+    "running": "green",
+    "starting": "yellow",
+    "draining": "yellow",
+    "paused": "yellow",
+    "suspect": "yellow",
+    "unknown": "dim",
+    "silent": "dim",
+}
+
+
+def cluster_table(views: Sequence[NodeView], faults: Mapping[str, str], *, width: int | None = None) -> RenderableType:
+    """What `artemis cluster status` shows."""
+    with_region = len({view.region for view in views}) > 1
+    table = Table(box=None, pad_edge=False, header_style="bold", width=width)
+    for heading in ("node", *(["region"] if with_region else []), "zone", "url", "process", "status", "peer links"):
+        table.add_column(heading)
+    table.add_column("instances", justify="right")
+    table.add_column("lag", justify="right")
+    for view in views:
+        process = f"{view.process} ({view.pid})" if view.pid is not None else view.process
+        table.add_row(
+            view.name,
+            *([view.region] if with_region else []),
+            view.zone,
+            view.url,
+            Text(process, style=STYLES.get(view.process, "red")),
+            Text(view.status, style=STYLES.get(view.status, "red")),
+            peers_text(view),
+            "" if view.instances is None else f"{view.instances:,}",
+            "" if view.lag_ms is None else f"{view.lag_ms:.0f} ms",
+        )
+    if not faults:
+        return table
+    lines = [Text("faults", style="bold"), *(Text(f"  {flow}: {fault}") for flow, fault in faults.items())]
+    return Group(table, Text(), *lines)
+
+
+def peers_text(view: NodeView) -> Text:
+    """The peers of a node, each in the colour of what the node thinks of it."""
+    text = Text()
+    for name, status in sorted(view.peers.items()):
+        if text:
+            text.append("  ")
+        text.append(name if status == "up" else f"{name} {status}", style=STYLES.get(status, "red"))
+    return text
