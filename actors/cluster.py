@@ -1,0 +1,319 @@
+"""The cluster as one node lives it: its peers, its links to them, and what it makes of their words.
+
+The one owner of membership. Replicators dial through it, the listener brings it the links that peers dialled, and every
+conversation reports here; what follows from that is done here: leases become suspect, this node becomes up.
+"""
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
+from typing import Final
+
+import trio
+
+from .clock import Clock
+from .cluster_settings import ClusterSettings
+from .conversation import Conversation
+from .effects import PeerSink
+from .frames import Goodbye, Word
+from .framing import BadFrame
+from .handshake import Acquaintance, Entropy, Handshake, Identity, Refused
+from .links import PeerLinks
+from .membership import BecameUp, Membership, NodeStatus, PeerFound, PeerLeft, PeerLost, Transition
+from .ports import Dialer, DialFailed, Link, LinkLost
+from .reconciler import Reconciler, Turn
+from .replicator import Replicator
+from .supervisor import Supervisor
+from .tables import Tables
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.25
+GOODBYE_S: Final = 1.0
+"""How long each peer may take to read our farewell."""
+
+
+class Cluster:
+    """This node among the others. Start it once; it lives as long as its supervisor."""
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        *,
+        tables: Tables,
+        sinks: MutableMapping[str, PeerSink],
+        clock: Clock,
+        dialer: Dialer,
+        rng: random.Random,
+        entropy: Entropy,
+        incarnation: int,
+        live_count: Callable[[], int],
+    ) -> None:
+        """`sinks` (Effects.peers) gets one entry per peer; `incarnation` rises with each start of the node."""
+        self.settings = settings
+        self.me = Identity(
+            settings.cluster, settings.region, settings.zone, settings.node_id, settings.url, incarnation
+        )
+        self.membership = Membership(settings, now_s=clock.now_s())
+        self.up = trio.Event()
+        """Set when this node may be called ready."""
+        self.replicators: dict[str, Replicator] = {}
+        self.links: dict[str, PeerLinks] = {
+            url: PeerLinks() for url, member in self.membership.members.items() if member.dialect == "link"
+        }
+        self._guests: dict[str, PeerLinks] = {}
+        self._tables = tables
+        self._sinks = sinks
+        self._clock = clock
+        self._dialer = dialer
+        self._rng = rng
+        self._live_count = live_count
+        self._turn = Turn()
+        self._leaving = False
+        self._urls: dict[Conversation, str] = {}
+        self._handshake = Handshake(
+            self.me,
+            settings.secret,
+            clock=clock,
+            entropy=entropy,
+            word=self.own_word,
+            objection=self._objection,
+            drift_max_s=settings.links.drift_max_s,
+        )
+        if not settings.secret and self.links:
+            logger.warning("no cluster secret is configured: only peers on this machine are accepted")
+
+    def __repr__(self) -> str:
+        return f"<Cluster of {self.me} [{self.membership.status}, links: {len(self._urls)}]>"
+
+    # Life
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Start one replicator per peer, and the watch over all of them."""
+        for url in self.links:
+            supervisor.start(f"replicator {url}", partial(self._build_replicator, url))
+        supervisor.start("membership", lambda: self)
+
+    def _build_replicator(self, url: str) -> Replicator:
+        replicator = Replicator(
+            url,
+            hub=self,
+            links=self.links[url],
+            tables=self._tables,
+            reconciler=Reconciler(self._tables, rng=self._rng, turn=self._turn),
+            clock=self._clock,
+            rng=self._rng,
+            settings=self.settings.links,
+        )
+        self.replicators[url] = replicator
+        self._sinks[url] = replicator.teller
+        return replicator
+
+    async def run(self) -> None:
+        """Notice what silence and time bring about."""
+        while True:
+            self._tick()
+            await trio.sleep(TICK_S)
+
+    def drain(self) -> None:
+        """This node will stop: peers are told, and nobody is sent here any more."""
+        self.membership.drain()
+        self._announce()
+
+    async def flush(self) -> None:
+        """Wait until every peer that can be reached has acknowledged everything. The caller bounds it."""
+        for replicator in list(self.replicators.values()):
+            await replicator.teller.wait_idle()
+
+    async def goodbye(self, reason: str) -> None:
+        """Take leave of every peer, so that none waits for this node, and end all links."""
+        self._leaving = True
+        async with trio.open_nursery() as nursery:
+            for conversation in list(self._urls):
+                nursery.start_soon(self._part, conversation, reason)
+
+    async def _part(self, conversation: Conversation, reason: str) -> None:
+        with trio.move_on_after(GOODBYE_S):
+            try:
+                await conversation.send(Goodbye(reason))
+            except LinkLost:
+                return
+        conversation.close(f"we left: {reason}")
+
+    # Links: the hub of the replicators, and the session of the listener
+
+    async def dial(self, url: str) -> Conversation:
+        """A link to a peer, introduced. Raises DialFailed, Refused, LinkLost or BadFrame."""
+        if self._leaving:
+            raise LinkLost("this node is leaving")
+        link: Link | None = None
+        with trio.move_on_after(self.settings.links.dial_s):
+            link = await self._dialer.dial(url)
+        if link is None:
+            raise DialFailed(f"no connection within {self.settings.links.dial_s:g} s")
+        return await self._introduce(link, self._handshake.greet(link), dialled=True)
+
+    async def accept(self, link: Link, peer_ip: str) -> None:
+        """Converse with a peer that dialled us, until the link ends. The link is closed on return."""
+        try:
+            conversation = await self._introduce(link, self._handshake.admit(link, peer_ip), dialled=False)
+        except (LinkLost, BadFrame) as error:
+            logger.warning("a peer at %s was not accepted: %s", peer_ip, error)
+            return
+        await self.converse(self._url_of(conversation.peer), conversation)
+
+    async def converse(self, url: str, conversation: Conversation) -> None:
+        """Run a conversation to its end, as one with this peer."""
+        links = self.links.get(url) or self._guests.setdefault(url, PeerLinks())
+        self._urls[conversation] = url
+        links.put(conversation)
+        opened = self.membership.opened(
+            url, conversation.peer, conversation.word, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()
+        )
+        self._follow(opened)
+        self._links_changed(url)
+        logger.info("%s %s", "linked to" if conversation.dialled else "linked from", conversation.peer)
+        try:
+            await conversation.run()
+        finally:
+            del self._urls[conversation]
+            links.drop(conversation)
+            if not links.all():
+                self._guests.pop(url, None)
+            self._follow(self.membership.closed(url, problem=conversation.reason or ""))
+            self._links_changed(url)
+            logger.info("the link with %s ended: %s", conversation.peer, conversation.reason)
+
+    async def _introduce(self, link: Link, handshake: Awaitable[Acquaintance], *, dialled: bool) -> Conversation:
+        settings = self.settings.links
+        introduced = False
+        try:
+            acquaintance = await self._bounded(handshake)
+            introduced = True
+        finally:
+            if not introduced:
+                with trio.move_on_after(GOODBYE_S, shield=True):
+                    await link.aclose()
+        if abs(acquaintance.drift_ms) > settings.drift_warn_s * 1000:
+            drift_s = acquaintance.drift_ms / 1000
+            logger.warning("the clock of %s is %+.1f s off from ours", acquaintance.identity, drift_s)
+        return Conversation(
+            link,
+            acquaintance,
+            dialled=dialled,
+            owner=self,
+            tables=self._tables,
+            clock=self._clock,
+            settings=settings,
+        )
+
+    async def _bounded(self, handshake: Awaitable[Acquaintance]) -> Acquaintance:
+        try:
+            with trio.fail_after(self.settings.links.handshake_s):
+                return await handshake
+        except trio.TooSlowError:
+            raise LinkLost(f"no introduction within {self.settings.links.handshake_s:g} s") from None
+
+    def _objection(self, them: Identity) -> Refused | None:
+        if self._leaving:
+            return Refused("leaving", f"{self.me} is about to stop")
+        for conversation in self._urls:
+            peer = conversation.peer
+            if peer.node_id == them.node_id and peer.url != them.url:
+                return Refused("same-node-id", f"{them.url} and {peer.url} are both called {them.node_id}")
+            if peer.node_id != them.node_id and peer.origin == them.origin:
+                return Refused("same-origin", f"the ids {them.node_id} and {peer.node_id} hash alike; rename one")
+        return None
+
+    def _url_of(self, them: Identity) -> str:
+        """The URL by which we know a node: ours, if it calls itself otherwise."""
+        if them.url in self.links:
+            return them.url
+        for url, member in self.membership.members.items():
+            if member.identity is not None and member.identity.node_id == them.node_id:
+                return url
+        return them.url
+
+    def _links_changed(self, url: str) -> None:
+        replicator = self.replicators.get(url)
+        if replicator is not None:
+            replicator.links_changed()
+
+    # What replicators report
+
+    def attempted(self, url: str, *, refused: bool, problem: str) -> None:
+        self.membership.attempted(url, refused=refused, problem=problem)
+        self._tick()
+
+    def synchronised(self, url: str) -> None:
+        self.membership.synchronised(url)
+        self._tick()
+
+    def begins(self, conversation: Conversation) -> bool:
+        """A node that starts begins, and is left alone by others; else the smaller id does."""
+        if not self.membership.is_synchronised:
+            return True
+        return conversation.word.status != NodeStatus.STARTING and self.me.node_id < conversation.peer.node_id
+
+    # What conversations report
+
+    def own_word(self) -> Word:
+        """What this node says of itself now."""
+        return Word(
+            status=self.membership.status.value,
+            now_ms=self._clock.now_ms(),
+            can_register=self.membership.can_register,
+            can_discover=self.membership.can_discover,
+            allow_register=self.settings.allow_other_zones_registry,
+            allow_discover=self.settings.allow_other_zones_discovery,
+            live=self._live_count(),
+            digests=self._tables.digests(),
+        )
+
+    def heard(self, conversation: Conversation) -> None:
+        url = self._urls.get(conversation)
+        if url is not None:
+            self._follow(self.membership.heard(url, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()))
+
+    def told(self, conversation: Conversation, word: Word) -> None:
+        url = self._urls.get(conversation)
+        if url is not None:
+            self._follow(self.membership.told(url, word, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()))
+
+    def acknowledged(self, conversation: Conversation, sequence: int) -> None:
+        replicator = self.replicators.get(self._urls.get(conversation, ""))
+        if replicator is not None:
+            replicator.teller.acknowledged(sequence)
+
+    def said_goodbye(self, conversation: Conversation, reason: str) -> None:
+        url = self._urls.get(conversation)
+        if url is not None:
+            logger.info("%s left: %s", conversation.peer, reason)
+            self._follow(self.membership.said_goodbye(url))
+
+    # What follows
+
+    def _tick(self) -> None:
+        self._follow(self.membership.tick(now_s=self._clock.now_s()))
+        if self.membership.status is NodeStatus.UP and not self.up.is_set():
+            self.up.set()
+            self._announce()
+
+    def _follow(self, transitions: Iterable[Transition]) -> None:
+        instances, now_s = self._tables.instances, self._clock.now_s()
+        for transition in transitions:
+            match transition:
+                case PeerLost(origin=origin):
+                    instances.peer_lost(origin, now_s=now_s)
+                case PeerFound(origin=origin):
+                    instances.peer_found(origin, now_s=now_s)
+                case PeerLeft(origin=origin):
+                    instances.peer_left(origin)
+                case BecameUp(reason=reason):
+                    logger.info("this node is up: %s", reason)
+                    self._announce()
+
+    def _announce(self) -> None:
+        for conversation in self._urls:
+            conversation.announce()

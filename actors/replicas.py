@@ -1,0 +1,145 @@
+"""The tables of the store as the cluster sees them, each with what must follow when a peer brings news."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from artemis.store.changes import ServiceChange
+from artemis.store.leases import Entry
+from artemis.store.management.effects import announce
+from artemis.store.management.management import BadRecord, Management
+from artemis.store.management.records import Audit, Record
+from artemis.store.registry import Registry
+
+from .ports import AuditRow, BadRow, State
+
+Store = Callable[[Sequence[Record], Sequence[Audit]], Awaitable[None]]
+"""Keeps records and audits of peers beyond a restart."""
+
+
+class MergeEffects(Protocol):
+    """What follows when something came from a peer; see Effects."""
+
+    def merged(self, entries: Sequence[Entry], changes: Sequence[ServiceChange]) -> None: ...
+    def reviewed(self, changes: Sequence[ServiceChange]) -> None: ...
+
+
+class InstanceReplica:
+    """The registry: its states, and the renewals of its leases."""
+
+    name = "instances"
+
+    def __init__(self, registry: Registry, effects: MergeEffects) -> None:
+        self._registry = registry
+        self._effects = effects
+
+    @property
+    def count(self) -> int:
+        return self._registry.live_count
+
+    def digests(self) -> list[int]:
+        return self._registry.digests()
+
+    def all_versions(self, buckets: Iterable[int]) -> Iterable[tuple[int, str, int]]:
+        return self._registry.all_versions(buckets)
+
+    def version_of(self, key: str) -> int:
+        service_key, _, instance_key = key.partition("\n")
+        entry = self._registry.find(service_key, instance_key)
+        return 0 if entry is None else entry.version
+
+    def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
+        return self._registry.states(keys, now_s=now_s)
+
+    async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
+        try:
+            outcome = self._registry.merge(states, via=via, now_s=now_s, now_ms=now_ms)
+        except msgspec.MsgspecError as error:
+            raise BadRow(f"not an instance: {error}") from None
+        self._effects.merged(outcome.entries, outcome.changes)
+        return len(outcome.entries)
+
+    def renewals(self, entries: Iterable[Entry], *, now_s: float) -> list[tuple[str, int, int]]:
+        lease_s = self._registry.lease_time(now_s)
+        return [
+            (entry.full_key, entry.version, max(0, int((lease_s - entry.deadline_s + entry.ttl_s) * 1000)))
+            for entry in entries
+            if entry.live
+        ]
+
+    def renew(self, renewals: Iterable[tuple[str, int, int]], *, via: int, now_s: float) -> list[str]:
+        return self._registry.renew_from_peer(renewals, via=via, now_s=now_s)[1]
+
+    def peer_lost(self, origin: int, *, now_s: float) -> None:
+        self._registry.peer_lost(origin, now_s=now_s)
+
+    def peer_found(self, origin: int, *, now_s: float) -> None:
+        self._registry.peer_found(origin, now_s=now_s)
+
+    def peer_left(self, origin: int) -> None:
+        self._registry.peer_left(origin)
+
+
+class RecordReplica:
+    """What operators decided. News takes effect at once, and then is stored."""
+
+    name = "records"
+
+    def __init__(self, management: Management, registry: Registry, effects: MergeEffects, store: Store) -> None:
+        self._management = management
+        self._registry = registry
+        self._effects = effects
+        self._store = store
+
+    @property
+    def count(self) -> int:
+        return len(self._management.tables)
+
+    def digests(self) -> list[int]:
+        return self._management.digests()
+
+    def all_versions(self, buckets: Iterable[int]) -> Iterable[tuple[int, str, int]]:
+        return self._management.all_versions(buckets)
+
+    def version_of(self, key: str) -> int:
+        record = self._management.tables.record(key)
+        return 0 if record is None else record.version
+
+    def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
+        return [(key, version, value, 0, 0) for key, version, value in self._management.states(keys)]
+
+    async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
+        rows = [(key, version, value) for key, version, value, _, _ in states]
+        try:
+            applied = self._management.merge(rows, now_ms=now_ms)
+        except BadRecord as error:
+            raise BadRow(str(error)) from None
+        self._effects.reviewed(announce(applied.effect, self._registry, now_ms=now_ms))
+        if applied.records:
+            await self._store(applied.records, ())
+        return len(applied.records)
+
+
+class ManagementAudits:
+    """The audit log."""
+
+    def __init__(self, management: Management, store: Store) -> None:
+        self._log = management.audit
+        self._store = store
+
+    def vector(self) -> Mapping[int, int]:
+        return self._log.vector()
+
+    def after(self, vector: Mapping[int, int], limit: int) -> Sequence[AuditRow]:
+        audits = self._log.after(vector, limit)
+        return [(audit.origin, audit.sequence, audit.time_ms, audit.payload) for audit in audits]
+
+    async def absorb(self, rows: Sequence[AuditRow]) -> int:
+        try:
+            fresh = self._log.merge([Audit(*row) for row in rows], complete=True)
+        except msgspec.MsgspecError as error:
+            raise BadRow(f"not an audit: {error}") from None
+        if fresh:
+            await self._store((), fresh)
+        return len(fresh)
