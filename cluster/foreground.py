@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.live import Live
 
 from .control import Control
-from .launcher import POLL_S, Cluster, NotUp, open_cluster
+from .launcher import POLL_S, Cluster, Command, NotUp, open_cluster
+from .processes import node_command
 from .state import State, StateError
 from .table import cluster_table
 from .topology import Topology
@@ -38,12 +39,15 @@ def run_in_foreground(
     timeout_s: float,
     keep: bool,
     is_json: bool,
+    command: Command = node_command,
 ) -> None:
     """Run a cluster until Ctrl-C, SIGTERM, or `artemis cluster down`; then leave nothing behind."""
 
     async def main() -> None:
         try:
-            async with open_cluster(topology, state, secret=secret, with_client_proxies=with_client_proxies) as cluster:
+            async with open_cluster(
+                topology, state, secret=secret, with_client_proxies=with_client_proxies, command=command
+            ) as cluster:
                 await _run(cluster, timeout_s, is_json=is_json)
         finally:
             if not keep and not state.is_running():
