@@ -76,16 +76,25 @@ class Supervisor:
 
 @asynccontextmanager
 async def open_supervisor() -> AsyncGenerator[Supervisor, None]:
-    """Actors live as long as the block; leaving it cancels them. `ActorFailed` cancels the block and is raised bare."""
+    """Actors live as long as the block; leaving it cancels them.
+
+    `ActorFailed` cancels the block and is raised bare, and so is what the block itself raises.
+    """
     try:
         async with trio.open_nursery() as nursery:
             yield Supervisor(nursery)
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         failed = group.subgroup(ActorFailed)
-        if failed is not None and failed.exceptions:
-            error = failed.exceptions[0]
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from group
+        leaves = _leaves(group if failed is None else failed)
+        if failed is not None or len(leaves) == 1:
+            raise leaves[0] from leaves[0].__cause__
         raise
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The exceptions in a group and in the groups within."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

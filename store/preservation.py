@@ -40,6 +40,7 @@ class RenewalWatch:
         "_previous",
         "_rate",
         "_settings",
+        "_total",
         "protected_since_s",
         "window_end_s",
     )
@@ -49,6 +50,8 @@ class RenewalWatch:
         self.window_end_s = now_s + settings.window_s
         """When `roll` has something to do: callers on the hot path compare before they call."""
         self._count = 0
+        self._total = 0
+        """Renewals of all completed windows."""
         self._previous: float | None = None
         self._live_at_start = 0
         self._live_before = 0
@@ -59,6 +62,11 @@ class RenewalWatch:
 
     def count(self, renewals: int = 1) -> None:
         self._count += renewals
+
+    @property
+    def total(self) -> int:
+        """Renewals since the watch began."""
+        return self._total + self._count
 
     def renewals_last_window(self) -> int:
         """Renewals in the last completed window, or so far in the first one."""
@@ -75,6 +83,7 @@ class RenewalWatch:
             return
         windows = 1 + int((now_s - self.window_end_s) / settings.window_s)
         self._previous = self._count / windows
+        self._total += self._count
         self._count = 0
         self.window_end_s += windows * settings.window_s
         healthy = self.protected_since_s is None and not self._falls_short(self._previous, self._settled(live))

@@ -168,6 +168,11 @@ class Registry(ReplicatedInstances):
             self.overdue_count += 1
         self._wheel.schedule(entry, not_before_s=lease_s + RECHECK_S)
 
+    @property
+    def renewals(self) -> int:
+        """Renewals since the start, heard here or told by peers."""
+        return self.watch.total
+
     def is_protected(self) -> bool:
         """Whether expiry is stopped for the whole node."""
         return self.watch.protected_since_s is not None

@@ -67,7 +67,14 @@ async def test_beyond_its_budget_an_actor_ends_the_node(caplog: pytest.LogCaptur
         async with open_supervisor() as supervisor:
             supervisor.start("fragile", lambda: Fragile(["x"] * 9), Restarts(intensity=2))
             await trio.sleep_forever()
-    assert isinstance(failed.value.__cause__, BaseExceptionGroup)
+    assert isinstance(failed.value.__cause__, ValueError)
+
+
+async def test_what_the_block_raises_comes_out_as_it_is() -> None:
+    with pytest.raises(KeyError):
+        async with open_supervisor() as supervisor:
+            supervisor.start("one", lambda: Fragile([]))
+            raise KeyError("mine")
 
 
 class Periodic:

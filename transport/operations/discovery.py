@@ -18,7 +18,7 @@ from artemis.store.leases import Entry, ServiceTable
 from artemis.store.registry import Registry
 
 from ..errors import ClientError
-from ..requests import Reply, Request, Route
+from ..requests import Caller, Reply, Request, Route
 from .answers import answer, encode_json, failure
 from .decoding import decode
 from .rules import InstanceRules
@@ -101,7 +101,7 @@ class DiscoveryOperations:
         decorator: Decorator | None,
         router: Router | None,
         random: Random,
-        client_ip: Callable[[Request], str],
+        address_of: Callable[[Caller], str],
     ) -> None:
         """`rules.allow_other_zones` here is about who may ask. No `decorator`: management is switched off."""
         self._registry = registry
@@ -111,7 +111,7 @@ class DiscoveryOperations:
         self._decorator = decorator
         self._router = router
         self._random = random
-        self._client_ip = client_ip
+        self._address_of = address_of
         self._turns: dict[str, int] = {}
 
     # One service, many services
@@ -301,7 +301,7 @@ class DiscoveryOperations:
         data = config.discovery_data if config is not None else None
         claimed = (data.get("ip") if data else None) or ""
         return Asker(
-            ip=claimed if is_ip(claimed) else self._client_ip(request),
+            ip=claimed if is_ip(claimed) else self._address_of(request.caller),
             region_id=region_id or self._rules.region_id,
             zone_id=zone_id or self._rules.zone_id,
         )

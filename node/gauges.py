@@ -1,0 +1,83 @@
+"""Which numbers of a node are published, and where they are read."""
+
+from collections.abc import Mapping
+
+from artemis.actors.broadcaster import Broadcaster, Subscriptions
+from artemis.actors.management import ManagementWriter
+from artemis.actors.supervisor import Supervisor
+from artemis.actors.sweeper import SweepStatistics
+from artemis.actors.writer import PersistenceWriter
+from artemis.store.registry import Registry
+from artemis.transport.push import Sessions
+
+from .metrics import Labels, Metrics
+
+
+def publish_registry(metrics: Metrics, registry: Registry, sweeps: SweepStatistics) -> None:
+    """Instances, services, leases."""
+    metrics.gauge("artemis_instances", "Live instances, pulled-out ones included.", lambda: registry.live_count)
+    metrics.gauge("artemis_services", "Services with instances or tombstones.", lambda: len(registry.services))
+    metrics.gauge("artemis_leases_overdue", "Leases that ran out and are kept.", lambda: registry.overdue_count)
+    metrics.gauge(
+        "artemis_self_preservation", "1 while no lease of this node expires.", lambda: int(registry.is_protected())
+    )
+    metrics.gauge(
+        "artemis_services_protected",
+        "Services whose leases do not expire for now.",
+        lambda: len(registry.protected_services()),
+    )
+    metrics.counter("artemis_leases_renewed", "Renewals heard by this node.", lambda: registry.renewals)
+    metrics.counter("artemis_leases_expired", "Leases that ran out.", lambda: sweeps.expired)
+    metrics.counter("artemis_leases_protected", "Times an overdue lease was kept.", lambda: sweeps.protected)
+    metrics.counter("artemis_sweeps", "Steps of the lease sweeper.", lambda: sweeps.sweeps)
+    metrics.gauge("artemis_sweep_longest_seconds", "Longest step of the sweeper.", lambda: sweeps.longest_s)
+    metrics.counter(
+        "artemis_lease_time_granted_seconds", "Time granted to all leases after pauses.", lambda: registry.granted_s
+    )
+
+
+def publish_push(metrics: Metrics, sessions: Sessions, subscriptions: Subscriptions, broadcaster: Broadcaster) -> None:
+    """Subscribers and what they are told."""
+
+    def connections() -> Mapping[Labels, float]:
+        discovery = sessions.discovery_connections()
+        return {
+            "heartbeat": sessions.registry_connections(),
+            "instance-change": discovery,
+            "other": len(subscriptions.subscribers) - discovery,
+        }
+
+    metrics.gauges("artemis_websockets", "Open WebSockets of clients.", ("kind",), connections)
+    metrics.gauge("artemis_subscribers", "Open push sockets.", lambda: len(subscriptions.subscribers))
+    metrics.counter("artemis_pushes", "Changes handed to subscribers.", lambda: broadcaster.pushed)
+    metrics.counter("artemis_subscribers_lagged", "Subscribers cut off for being slow.", lambda: subscriptions.lagged)
+
+
+def publish_actors(
+    metrics: Metrics,
+    supervisor: Supervisor,
+    broadcaster: Broadcaster,
+    writer: PersistenceWriter,
+    management: ManagementWriter,
+) -> None:
+    """Mailboxes, restarts, the disk."""
+
+    def depths() -> Mapping[Labels, float]:
+        return {
+            "broadcaster": len(broadcaster.mailbox),
+            "persistence": writer.statistics().depth,
+            "management": management.statistics().waiting,
+        }
+
+    metrics.gauges("artemis_mailbox_depth", "Messages that wait for an actor.", ("actor",), depths)
+
+    def restarts() -> Mapping[Labels, float]:
+        return {**supervisor.restarts}
+
+    metrics.counters("artemis_actor_restarts", "Actors rebuilt after a crash.", ("actor",), restarts)
+    metrics.counter("artemis_stored_rows", "Rows of instances written to disk.", lambda: writer.statistics().rows)
+    metrics.counter("artemis_management_writes", "Management writes stored.", lambda: management.statistics().writes)
+    metrics.counter("artemis_management_refused", "Management writes refused.", lambda: management.statistics().refused)
+    metrics.counter(
+        "artemis_management_transactions", "Transactions of management.", lambda: management.statistics().transactions
+    )

@@ -1,0 +1,163 @@
+"""From the configuration to the settings of the parts: each part is told what it must know, and nothing else."""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
+
+from artemis.actors.cluster_settings import ClusterSettings, Forced, LinkSettings
+from artemis.store.management.audit import AuditLimits
+from artemis.store.preservation import PreservationSettings
+from artemis.store.registry import RegistrySettings
+from artemis.transport.limits import Limits
+from artemis.transport.operations.rules import InstanceRules
+from artemis.transport.push import SessionSettings
+from artemis.transport.requests import Caller
+from artemis.transport.responses import Cors
+
+from .config import Config, RateLimitedArea
+
+DAY_MS = 24 * 3600 * 1000
+
+
+def registry_settings(config: Config) -> RegistrySettings:
+    registry = config.registry
+    return RegistrySettings(
+        region_id=config.node.region,
+        lease_ttl_s=registry.lease_ttl_s,
+        legacy_ttl_s=registry.legacy_ttl_s,
+        lease_ttl_min_s=registry.lease_ttl_min_s,
+        lease_ttl_max_s=registry.lease_ttl_max_s,
+        tombstone_ttl_s=registry.tombstone_ttl_s,
+        pause_s=max(0.5, 3 * registry.sweep_interval_s),
+        preservation=PreservationSettings(
+            enabled=registry.self_preservation,
+            window_s=registry.preservation_window_s,
+            threshold=registry.preservation_threshold,
+            renewals_min=registry.preservation_min_renewals,
+            ceiling_s=registry.preservation_ceiling_s,
+        ),
+    )
+
+
+def audit_limits(config: Config) -> AuditLimits:
+    management = config.management
+    return AuditLimits(age_ms=management.audit_retention_days * DAY_MS, count=management.audit_retention_records)
+
+
+def instance_rules(config: Config, *, allow_other_zones: bool) -> InstanceRules:
+    limits = config.limits
+    return InstanceRules(
+        region_id=config.node.region,
+        zone_id=config.node.zone,
+        allow_other_zones=allow_other_zones,
+        instances_max=limits.instances_per_request,
+        id_characters_max=limits.id_characters,
+        url_characters_max=limits.url_characters,
+        metadata_entries_max=limits.metadata_entries,
+        metadata_bytes_max=limits.metadata_bytes,
+    )
+
+
+def server_limits(config: Config) -> Limits:
+    limits = config.limits
+    return Limits(
+        connections=limits.connections,
+        header_bytes=limits.header_bytes,
+        body_bytes=limits.body_bytes,
+        header_timeout_s=limits.header_timeout_s,
+        body_timeout_s=limits.body_timeout_s,
+        idle_timeout_s=limits.idle_timeout_s,
+        websocket_text_bytes=limits.websocket_text_bytes,
+    )
+
+
+def cors(config: Config) -> Cors:
+    return Cors(origins=config.cors.origins, credentials=config.cors.credentials)
+
+
+def session_settings(config: Config) -> SessionSettings:
+    return SessionSettings(ttl_s=config.websocket.session_ttl_s, backlog=config.websocket.backlog)
+
+
+def limit_of(config: Config, area: RateLimitedArea) -> Callable[[str], int]:
+    """Calls per ten seconds that an operation of this area may take; 0 when nothing is limited."""
+    if not config.rate_limits.enabled:
+        return lambda _operation: 0
+    return lambda operation: config.rate_limits.limit_of(area, operation)
+
+
+def client_address(trusted: Iterable[str]) -> Callable[[Caller], str]:
+    """Who really calls: the address of the connection, or what a trusted proxy says of the one before it."""
+    networks = [ipaddress.ip_network(proxy, strict=False) for proxy in trusted]
+
+    def is_trusted(text: str) -> bool:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            return False
+        return any(address in network for network in networks)
+
+    def resolve(caller: Caller) -> str:
+        address = caller.ip
+        if not networks or caller.forwarded_for is None:
+            return address
+        for hop in reversed([part.strip() for part in caller.forwarded_for.split(",")]):
+            if not is_trusted(address):
+                break
+            try:
+                address = str(ipaddress.ip_address(hop))
+            except ValueError:
+                break
+        return address
+
+    return resolve
+
+
+def peer_addresses(config: Config) -> frozenset[str]:
+    """Addresses of the configured nodes. Looks names up, so it may block."""
+    addresses: set[str] = set()
+    for urls in config.cluster.nodes.values():
+        for url in urls:
+            host = urlsplit(url).hostname or ""
+            try:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            except OSError:
+                continue
+            addresses.update(str(entry[4][0]) for entry in found)
+    return frozenset(addresses)
+
+
+def may_replicate(config: Config, addresses: frozenset[str]) -> Callable[[str], bool]:
+    """Whether an address may use the replication endpoints without the secret: configured nodes; with no cluster
+    and no secret at all, this machine."""
+    alone = not config.cluster.secret and not config.cluster.nodes
+
+    def admits(ip: str) -> bool:
+        if ip in addresses:
+            return True
+        try:
+            return alone and ipaddress.ip_address(ip).is_loopback
+        except ValueError:
+            return False
+
+    return admits
+
+
+def cluster_settings(config: Config, *, node_id: str, url: str) -> ClusterSettings:
+    """`url` is what this node is called in the list of nodes, or its advertised one when it is not listed."""
+    cluster = config.cluster
+    return ClusterSettings(
+        cluster=config.node.region,
+        region=config.node.region,
+        zone=config.node.zone,
+        node_id=node_id,
+        url=url,
+        nodes=cluster.nodes,
+        dialects=cluster.dialects,
+        secret=cluster.secret,
+        forced=Forced(up=cluster.force_up, down=cluster.force_down),
+        allow_other_zones_registry=config.registry.allow_other_zones,
+        allow_other_zones_discovery=config.discovery.allow_other_zones,
+        links=LinkSettings(renewals_s=cluster.heartbeat_batch_s, anti_entropy_s=cluster.anti_entropy_interval_s),
+    )

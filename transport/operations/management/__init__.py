@@ -1,0 +1,1 @@
+"""The management part of the RPC API: endpoints 32 to 91."""

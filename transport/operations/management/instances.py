@@ -1,0 +1,230 @@
+"""Operations on instances and servers: RPC endpoints 32 to 41."""
+
+from collections.abc import Sequence
+
+from artemis.store.instances import Instance
+from artemis.store.management.draft import Draft
+from artemis.store.management.kinds import (
+    INSTANCE_OPERATION,
+    SERVER_OPERATION,
+    InstanceOperation,
+    ServerOperation,
+)
+from artemis.store.management.records import key_of
+from artemis.store.management.visibility import Place
+from artemis.store.management.writes.checks import identifier
+from artemis.store.management.writes.operations import operate_instance, operate_server
+
+from ...errors import ClientError
+from ...requests import Reply, Request, Route
+from ..answers import answer, encode_json, failure
+from ..decoding import decode
+from .desk import Ask, ContextAsk, Desk, post, same
+
+
+class InstanceKey(Ask, kw_only=True):
+    region_id: str | None = None
+    service_id: str | None = None
+    instance_id: str | None = None
+
+
+class ServerKey(Ask, kw_only=True):
+    region_id: str | None = None
+    server_id: str | None = None
+
+
+class OperateInstance(ContextAsk, kw_only=True):
+    instance_key: InstanceKey | None = None
+    operation_complete: bool = False
+
+
+class OperateServer(ContextAsk, kw_only=True):
+    server_key: ServerKey | None = None
+    operation_complete: bool = False
+
+
+class InstanceKeyAsk(Ask, kw_only=True):
+    instance_key: InstanceKey | None = None
+
+
+class ServerKeyAsk(Ask, kw_only=True):
+    server_key: ServerKey | None = None
+
+
+class RegionAsk(Ask, kw_only=True):
+    region_id: str | None = None
+
+
+class InstanceAsk(Ask, kw_only=True):
+    instance: Instance | None = None
+
+
+class InstanceOperations:
+    """The handlers."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def operate_instance(self, request: Request) -> Reply:
+        """Pull an instance out, or in when the operation is complete."""
+        ask = decode(OperateInstance, request.body)
+        key, who = ask.instance_key, self._desk.who(request, ask)
+        if key is None:
+            raise ClientError(500, "instanceKey is missing")  # a 500 by contract (1.9)
+
+        def plan(draft: Draft) -> None:
+            identifier("operatorId", who.operator_id)
+            operate_instance(
+                draft,
+                who,
+                region_id=key.region_id,
+                service_id=key.service_id,
+                instance_id=key.instance_id,
+                operation=ask.operation,
+                complete=ask.operation_complete,
+            )
+
+        return await self._desk.write_or_blame(plan)
+
+    async def operate_server(self, request: Request) -> Reply:
+        """Pull a server out, or in when the operation is complete."""
+        ask = decode(OperateServer, request.body)
+        key, who = ask.server_key, self._desk.who(request, ask)
+        if key is None:
+            raise ClientError(500, "serverKey is missing")  # a 500 by contract (1.9)
+
+        def plan(draft: Draft) -> None:
+            identifier("operatorId", who.operator_id)
+            operate_server(
+                draft,
+                who,
+                region_id=key.region_id,
+                server_id=key.server_id,
+                operation=ask.operation,
+                complete=ask.operation_complete,
+            )
+
+        return await self._desk.write_or_blame(plan)
+
+    def instance_operations(self, request: Request) -> Reply:
+        """The operations that keep one instance out; null when there are none."""
+        key = decode(InstanceKeyAsk, request.body).instance_key
+        if key is None:
+            return failure("bad-request", "request.instanceKey is null", "operations")
+        term = key_of(*_texts(key.region_id, key.service_id, key.instance_id))
+        found = instance_rows(self._desk.table(INSTANCE_OPERATION).find(term))
+        return answer(b'"operations":' + encode_json(found[0] if found else None))
+
+    def server_operations(self, request: Request) -> Reply:
+        """The operations that keep one server out; null when there are none."""
+        key = decode(ServerKeyAsk, request.body).server_key
+        if key is None:
+            return failure("bad-request", "request.serverKey is null", "operations")
+        term = key_of(*_texts(key.region_id, key.server_id))
+        found = server_rows(self._desk.table(SERVER_OPERATION).find(term))
+        return answer(b'"operations":' + encode_json(found[0] if found else None))
+
+    def all_instance_operations(self, request: Request) -> Reply:
+        """All instances that are out, of one region or of all."""
+        return self._all_instances(decode(RegionAsk, request.body).region_id)
+
+    def get_all_instance_operations(self, request: Request) -> Reply:
+        return self._all_instances(request.argument("regionId"))
+
+    def all_server_operations(self, request: Request) -> Reply:
+        """All servers that are out, of one region or of all."""
+        return self._all_servers(decode(RegionAsk, request.body).region_id)
+
+    def get_all_server_operations(self, request: Request) -> Reply:
+        return self._all_servers(request.argument("regionId"))
+
+    def instance_down(self, request: Request) -> Reply:
+        """Whether anything keeps an instance out: operations on it, its server, its zone or its group."""
+        instance = decode(InstanceAsk, request.body).instance
+        if instance is None:
+            return failure("bad-request", "request.instance is null")
+        place = Place.of(
+            region_id=instance.region_id,
+            service_id=instance.service_id,
+            instance_id=instance.instance_id,
+            ip=instance.ip,
+            zone_id=instance.zone_id,
+            group_id=instance.group_id,
+        )
+        return answer(b'"down":' + encode_json(self._desk.management.is_down_at(place)))
+
+    def server_down(self, request: Request) -> Reply:
+        """Whether a server is out."""
+        key = decode(ServerKeyAsk, request.body).server_key
+        if key is None:
+            return failure("bad-request", "request.serverKey null")
+        term = key_of(*_texts(key.region_id, key.server_id))
+        return answer(b'"down":' + encode_json(term in self._desk.table(SERVER_OPERATION).index))
+
+    def _all_instances(self, region_id: str | None) -> Reply:
+        values = [value for value in self._desk.table(INSTANCE_OPERATION).all() if same(value.region_id, region_id)]
+        return answer(b'"allInstanceOperations":' + encode_json(instance_rows(values)))
+
+    def _all_servers(self, region_id: str | None) -> Reply:
+        values = [value for value in self._desk.table(SERVER_OPERATION).all() if same(value.region_id, region_id)]
+        return answer(b'"allServerOperations":' + encode_json(server_rows(values)))
+
+    def routes(self) -> list[Route]:
+        return [
+            post("operate-instance", self.operate_instance),
+            post("operate-server", self.operate_server),
+            post("instance-operations", self.instance_operations),
+            post("server-operations", self.server_operations),
+            post("all-instance-operations", self.all_instance_operations),
+            Route(
+                "GET",
+                "/api/management/all-instance-operations.json",
+                self.get_all_instance_operations,
+                "all-instance-operations",
+            ),
+            post("all-server-operations", self.all_server_operations),
+            Route(
+                "GET",
+                "/api/management/all-server-operations.json",
+                self.get_all_server_operations,
+                "all-server-operations",
+            ),
+            post("instance-down", self.instance_down),
+            post("server-down", self.server_down),
+        ]
+
+
+def instance_rows(values: Sequence[InstanceOperation]) -> list[dict[str, object]]:
+    """The contract's InstanceOperations: one row per instance, its operations in the order of the alphabet."""
+    by_key: dict[str, list[InstanceOperation]] = {}
+    for value in values:
+        by_key.setdefault(key_of(value.region_id, value.service_id, value.instance_id), []).append(value)
+    return [
+        {
+            "instanceKey": {
+                "instanceId": found[-1].instance_id,
+                "regionId": found[-1].region_id,
+                "serviceId": found[-1].service_id,
+            },
+            "operations": sorted(value.operation for value in found),
+        }
+        for found in by_key.values()
+    ]
+
+
+def server_rows(values: Sequence[ServerOperation]) -> list[dict[str, object]]:
+    """The contract's ServerOperations."""
+    by_key: dict[str, list[ServerOperation]] = {}
+    for value in values:
+        by_key.setdefault(key_of(value.region_id, value.server_id), []).append(value)
+    return [
+        {
+            "operations": sorted(value.operation for value in found),
+            "serverKey": {"regionId": found[-1].region_id, "serverId": found[-1].server_id},
+        }
+        for found in by_key.values()
+    ]
+
+
+def _texts(*values: str | None) -> tuple[str, ...]:
+    return tuple((value or "").strip() for value in values)
