@@ -83,6 +83,14 @@ def show(key: Key, value: object) -> str:
             return str(value)
 
 
+def shown_values(config: Config) -> dict[str, str]:
+    """Every effective value with its source, secrets left out: what the status endpoint and `artemis config` show."""
+    return {
+        key.name: f"{show(key, key.value_in(config))} ({config.sources.get(key.name, 'default')})"
+        for key in all_keys().values()
+    }
+
+
 @cache
 def _keys() -> dict[str, Key]:
     return {key.name: key for key in _walk()}

@@ -1,7 +1,7 @@
 """Metrics: counted in plain Python where it is hot, turned into Prometheus families when somebody scrapes.
 
 The registry of metrics belongs to the node, not to the process, so that many nodes can live in one. Nothing here
-is called between two scrapes except `RequestMeter.observe` and `Histogram.observe`; everything else is read from
+is called between two scrapes except `RequestMeter.request` and `Histogram.observe`; everything else is read from
 the parts of the node at scrape time, by functions that the composition hands in.
 """
 
@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -30,7 +30,8 @@ LATENCY_BOUNDS_S: Final = (
 
 Labels = str | tuple[str, ...]
 Read = Callable[[], float]
-ReadMany = Callable[[], Mapping[Labels, float]]
+ReadMany = Callable[[], Mapping[Any, float]]
+"""Keys are `Labels`; a mapping is invariant in its keys, so a narrower type would refuse half of its uses."""
 
 
 class Histogram:
@@ -58,7 +59,7 @@ class Histogram:
 
 
 class RequestMeter:
-    """Requests by operation and outcome, and how long they took."""
+    """Requests by operation and outcome, and how long they took. Implements transport.observation.Observer."""
 
     __slots__ = ("_latencies", "_outcomes")
 
@@ -66,16 +67,16 @@ class RequestMeter:
         self._outcomes: dict[tuple[str, str], int] = {}
         self._latencies: dict[str, Histogram] = {}
 
-    def observe(self, operation: str, outcome: str, seconds: float) -> None:
+    def request(self, name: str, status: int, outcome: str, seconds: float) -> None:
         """One request was answered. Called for every request: keep it cheap."""
         outcomes = self._outcomes
-        key = (operation, outcome)
+        key = (name, outcome)
         try:
             outcomes[key] += 1
-            latency = self._latencies[operation]
+            latency = self._latencies[name]
         except KeyError:
             outcomes[key] = 1
-            latency = self._latencies.setdefault(operation, Histogram())
+            latency = self._latencies.setdefault(name, Histogram())
         latency.counts[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         latency.sum += seconds
 

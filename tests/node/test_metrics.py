@@ -22,9 +22,9 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 
 def test_requests_are_counted_by_operation_and_outcome_with_their_latency() -> None:
     metrics = Metrics()
-    metrics.requests.observe("heartbeat", "success", 0.000_3)
-    metrics.requests.observe("heartbeat", "success", 0.002)
-    metrics.requests.observe("heartbeat", "data-not-found", 20.0)
+    metrics.requests.request("heartbeat", 200, "success", 0.000_3)
+    metrics.requests.request("heartbeat", 200, "success", 0.002)
+    metrics.requests.request("heartbeat", 200, "data-not-found", 20.0)
     found = samples(metrics)
     by_outcome = {"success": 2.0, "data-not-found": 1.0}
     for outcome, count in by_outcome.items():
@@ -61,7 +61,7 @@ def test_parts_of_the_node_are_read_at_scrape_time() -> None:
 
 def test_two_nodes_in_one_process_do_not_share_metrics() -> None:
     first, second = Metrics(node_id="a"), Metrics(node_id="b")
-    first.requests.observe("register", "success", 0.001)
+    first.requests.request("register", 200, "success", 0.001)
     assert "register" not in second.expose()[0].decode()
     assert any(dict(labels).get("node") == "b" for name, labels in samples(second) if name == "artemis_build_info")
 
@@ -87,7 +87,7 @@ def test_counting_a_request_costs_little() -> None:
     for _ in range(5):
         start_s = time.perf_counter()
         for _ in range(10_000):
-            meter.observe("heartbeat", "success", 0.000_3)
+            meter.request("heartbeat", 200, "success", 0.000_3)
         runs_s.append((time.perf_counter() - start_s) / 10_000)
     assert min(runs_s) < 3e-6
 

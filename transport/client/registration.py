@@ -74,6 +74,10 @@ class RegistryClient:
             self._instances.pop(_key(instance), None)
         await self._send("unregister", instances)
 
+    def release(self) -> None:
+        """Keep nothing any more, and unregister nothing: what is registered stays until its lease runs out."""
+        self._instances.clear()
+
     async def heartbeat(self) -> None:
         """Renew all leases now, registering again what the node does not know. The client does so by itself."""
         instances = self.instances
