@@ -69,12 +69,17 @@ class PersistenceWriter:
             await self._marked.wait()
             if len(self._dirty) < SLICE_ENTRIES:
                 await trio.sleep(GATHER_S)
-            await trio.sleep(REST_FACTOR * await self._write_slice())
+            async with self._turn:
+                busy_s = await self._write_slice()
+            await trio.sleep(REST_FACTOR * busy_s)
 
     async def flush(self) -> None:
         """Store everything that is marked, without pauses; at shutdown, when nothing is marked any more."""
-        while self._dirty or self._turn.locked():
-            await self._write_slice()
+        while True:
+            async with self._turn:  # so that a slice in flight has landed when nothing is found to be marked
+                if not self._dirty:
+                    return
+                await self._write_slice()
 
     def statistics(self) -> WriterStatistics:
         """The numbers as they are now."""
@@ -83,18 +88,18 @@ class PersistenceWriter:
 
     async def _write_slice(self) -> float:
         """Store the entries that have waited longest. Returns the seconds of processor time that took."""
-        async with self._turn:
-            taken = list(islice(self._dirty, SLICE_ENTRIES))
-            for entry in taken:
-                del self._dirty[entry]
-            if not self._dirty:
-                self._marked = trio.Event()
-            try:
-                return await self._store(taken)
-            except BaseException:
-                self._dirty = dict.fromkeys(taken) | self._dirty
-                self._marked.set()
-                raise
+        assert self._turn.locked()
+        taken = list(islice(self._dirty, SLICE_ENTRIES))
+        for entry in taken:
+            del self._dirty[entry]
+        if not self._dirty:
+            self._marked = trio.Event()
+        try:
+            return await self._store(taken)
+        except BaseException:
+            self._dirty = dict.fromkeys(taken) | self._dirty
+            self._marked.set()
+            raise
 
     async def _store(self, entries: list[Entry]) -> float:
         gone = [entry.full_key for entry in entries if entry.gone]
