@@ -12,9 +12,9 @@ import trio
 from artemis.actors.blocking import RunBlocking, in_thread
 from artemis.actors.broadcaster import Broadcaster, Subscriptions
 from artemis.actors.clock import Clock, SystemClock
+from artemis.actors.cluster import Cluster
 from artemis.actors.effects import Effects
 from artemis.actors.management import ManagementWriter, RecordKeeper
-from artemis.actors.membership import Membership
 from artemis.actors.supervisor import Restarts, Supervisor, open_supervisor
 from artemis.actors.sweeper import LeaseSweeper, SweepStatistics
 from artemis.actors.writer import PersistenceWriter
@@ -34,6 +34,7 @@ from .health import Health, HealthPages
 from .keys import shown_values
 from .lag import LoopWatch
 from .metrics import Metrics
+from .neighbours import Network, NoDialer, build_cluster, next_incarnation, own_url
 from .routes import Facts, build_core_api
 from .settings import audit_limits, cluster_settings, peer_addresses, registry_settings
 from .standing import MembershipStanding
@@ -43,6 +44,10 @@ logger = logging.getLogger(__name__)
 
 NEVER_RESTARTED = Restarts(intensity=0)
 """For actors that own the disk: when they fail, the node cannot keep its promises any more."""
+
+
+PEERS_S = 2.0
+"""How long peers may take to acknowledge what they are owed when the node stops. Anti-entropy tells them the rest."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +61,7 @@ class Node:
     registry: Registry
     management: Management
     effects: Effects
-    membership: Membership
+    cluster: Cluster
     standing: MembershipStanding
     management_writer: ManagementWriter
     writer: PersistenceWriter
@@ -69,11 +74,15 @@ class Node:
 
     async def say_goodbye(self, reason: str) -> None:
         """Tell everybody that this node stops: it takes no traffic, and its subscribers go elsewhere."""
-        self.membership.drain()
+        self.cluster.drain()
         self.sessions.dismiss(reason)
+        await trio.lowlevel.checkpoint()
 
     async def flush(self) -> None:
-        """Bring what is still on its way to peers and disk there."""
+        """Bring what is still on its way to peers and disk there, and take leave of the peers."""
+        with trio.move_on_after(PEERS_S):
+            await self.cluster.flush()
+        await self.cluster.goodbye("this node is stopping")
         self.management_writer.close()
         await self.writer.flush()
 
@@ -85,22 +94,22 @@ async def open_node(
     port: int | None = None,
     clock: Clock | None = None,
     run_blocking: RunBlocking = in_thread,
-    random: Random | None = None,
+    network: Network | None = None,
     database: Database | None = None,
 ) -> AsyncGenerator[Node, None]:
     """A node as long as the block lasts. `port` is the one it will be reached at.
 
     Raises `DatabaseProblem` when the data directory cannot be used, and `ActorFailed` when a part keeps failing.
-    Simulations bring a `clock`, a door for blocking work, randomness and a database of their own.
+    Simulations bring a `clock`, a door for blocking work, a network and a database of their own.
     """
     clock = clock or SystemClock()
-    random = random or Random()
+    network = network or Network(NoDialer(), Random())
     if database is None:
         database = await run_blocking(lambda: open_storage(config))
     try:
         async with open_supervisor() as supervisor:
             node = await _compose(
-                config, database, supervisor, port=port, clock=clock, door=run_blocking, random=random
+                config, database, supervisor, port=port, clock=clock, door=run_blocking, network=network
             )
             yield node
     finally:
@@ -116,7 +125,7 @@ async def _compose(
     port: int | None,
     clock: Clock,
     door: RunBlocking,
-    random: Random,
+    network: Network,
 ) -> Node:
     node_id, url = config.node_id(port), config.advertised_url(port)
     origin = origin_of(node_id)
@@ -145,8 +154,18 @@ async def _compose(
     effects.writers.append(writer)
     effects.broadcasters.append(broadcaster)
     management_writer = ManagementWriter(management, registry, effects, database.journal, clock, run_blocking=door)
-    settings = cluster_settings(config, node_id=node_id, url=url)
-    membership = Membership(settings, now_s=now_s)
+    settings = cluster_settings(config, node_id=node_id, url=own_url(config, url))
+    cluster = build_cluster(
+        settings,
+        network=network,
+        registry=registry,
+        management=management,
+        writer=management_writer,
+        effects=effects,
+        clock=clock,
+        incarnation=await door(lambda: next_incarnation(database.journal)),
+    )
+    membership = cluster.membership
     standing = MembershipStanding(membership, settings, registry=registry, management=management)
     metrics = Metrics(node_id=node_id, region=config.node.region, zone=config.node.zone)
     facts = Facts(
@@ -165,7 +184,7 @@ async def _compose(
         clock=clock,
         standing=standing,
         subscriptions=subscriptions,
-        random=random,
+        random=network.rng,
     )
     pages = HealthPages(
         read=lambda: Health(membership.status.value),
@@ -192,7 +211,7 @@ async def _compose(
     watch = LoopWatch(metrics)
     supervisor.start("loop watch", lambda: watch)
     supervisor.start("garbage keeper", lambda: GarbageKeeper(lambda: registry.live_count))
-    membership.tick(now_s=now_s)
+    cluster.start(supervisor)
     return Node(
         config=config,
         node_id=node_id,
@@ -201,7 +220,7 @@ async def _compose(
         registry=registry,
         management=management,
         effects=effects,
-        membership=membership,
+        cluster=cluster,
         standing=standing,
         management_writer=management_writer,
         writer=writer,

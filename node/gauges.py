@@ -72,7 +72,9 @@ def publish_actors(
     metrics.gauges("artemis_mailbox_depth", "Messages that wait for an actor.", ("actor",), depths)
 
     def restarts() -> Mapping[Labels, float]:
-        return {**supervisor.restarts}
+        counts: dict[Labels, float] = {}
+        counts.update(supervisor.restarts)
+        return counts
 
     metrics.counters("artemis_actor_restarts", "Actors rebuilt after a crash.", ("actor",), restarts)
     metrics.counter("artemis_stored_rows", "Rows of instances written to disk.", lambda: writer.statistics().rows)

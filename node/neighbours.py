@@ -1,0 +1,90 @@
+"""The cluster part of a node: its tables as peers see them, and the links to them."""
+
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from artemis.actors.clock import Clock
+from artemis.actors.cluster import Cluster
+from artemis.actors.cluster_settings import ClusterSettings
+from artemis.actors.effects import Effects
+from artemis.actors.handshake import Entropy
+from artemis.actors.management import ManagementWriter
+from artemis.actors.membership import find_self
+from artemis.actors.ports import Dialer, DialFailed, Link
+from artemis.actors.replicas import InstanceReplica, ManagementAudits, RecordReplica
+from artemis.actors.tables import Tables
+from artemis.store.journal import Journal
+from artemis.store.management.management import Management
+from artemis.store.registry import Registry
+
+from .config import Config
+
+INCARNATION = "incarnation"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a node reaches others, and where its surprises come from. Simulations bring their own."""
+
+    dialer: Dialer
+    rng: random.Random
+    entropy: Entropy = secrets.token_bytes
+
+
+def own_url(config: Config, advertised: str) -> str:
+    """What the list of nodes calls this node: its advertised URL, or the entry that means the same address."""
+    listed: Sequence[str] = [url for urls in config.cluster.nodes.values() for url in urls]
+    if advertised in listed:
+        return advertised
+    parts = urlsplit(advertised)
+    return find_self(listed, host=parts.hostname or "", port=parts.port or 80) or advertised
+
+
+def next_incarnation(journal: Journal) -> int:
+    """How often this node has been started with this data, this time included. Blocks."""
+    incarnation = int(journal.meta(INCARNATION) or 0) + 1
+    journal.set_meta(INCARNATION, str(incarnation))
+    return incarnation
+
+
+def build_cluster(
+    settings: ClusterSettings,
+    *,
+    network: Network,
+    registry: Registry,
+    management: Management,
+    writer: ManagementWriter,
+    effects: Effects,
+    clock: Clock,
+    incarnation: int,
+) -> Cluster:
+    """The cluster as this node lives it; not yet started."""
+    instances = InstanceReplica(registry, effects)
+    tables = Tables(
+        [RecordReplica(management, registry, effects, writer.store), instances],
+        instances=instances,
+        audits=ManagementAudits(management, writer.store),
+        origin=registry.origin,
+        clock=clock,
+    )
+    return Cluster(
+        settings,
+        tables=tables,
+        sinks=effects.peers,
+        clock=clock,
+        dialer=network.dialer,
+        rng=network.rng,
+        entropy=network.entropy,
+        incarnation=incarnation,
+        live_count=lambda: registry.live_count,
+    )
+
+
+class NoDialer:
+    """Reaches nobody."""
+
+    async def dial(self, peer: str) -> Link:
+        raise DialFailed("no way to reach peers", refused=True)
