@@ -1,12 +1,12 @@
 """Decorations: the logical instances and route rules that RPC answers carry, as JSON, encoded once per change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from artemis.store.instances import Instance, encode_instance
-from artemis.store.leases import ServiceTable
+from artemis.store.leases import Entry, ServiceTable
 
 from .kinds import CANARY_RULE, LogicalInstance
 from .rules import EffectiveGroup, EffectiveRule, ServiceRules
@@ -63,7 +63,7 @@ class Decorations:
         if cached is not None and cached.rules is rules and cached.revision == revision:
             if cached.generation == self.generation or not rules.logical:
                 return cached.decoration
-        decoration = self._encode(rules, table)
+        decoration = self._visible(rules, table)
         if cached is not None and cached.decoration == decoration:
             decoration = cached.decoration
         self._cache[service_key] = _Cached(rules, self.generation, revision, decoration)
@@ -72,17 +72,25 @@ class Decorations:
     def forget(self, service_key: str) -> None:
         self._cache.pop(service_key, None)
 
-    def _encode(self, rules: ServiceRules, table: ServiceTable | None) -> Decoration:
+    def undisguised(self, rules: ServiceRules, table: ServiceTable | None) -> Decoration:
+        """The same as operators see it: with everything that was pulled out."""
+        live = [entry for entry in table.entries.values() if entry.live] if table is not None else []
+        return self._encode(rules, list(rules.logical), live)
+
+    def _visible(self, rules: ServiceRules, table: ServiceTable | None) -> Decoration:
         logical = [i for i in rules.logical if not self._visibility.is_down(Place.of_logical(i))]
-        return encode_logical(logical), encode_rules(rules.rules, lambda group: self._canaries(group, logical, table))
+        return self._encode(rules, logical, table.visible() if table is not None else [])
+
+    def _encode(self, rules: ServiceRules, logical: Sequence[LogicalInstance], entries: Sequence[Entry]) -> Decoration:
+        return encode_logical(logical), encode_rules(rules.rules, lambda group: self._canaries(group, logical, entries))
 
     def _canaries(
-        self, group: EffectiveGroup, logical: list[LogicalInstance], table: ServiceTable | None
+        self, group: EffectiveGroup, logical: Sequence[LogicalInstance], entries: Sequence[Entry]
     ) -> list[bytes]:
-        """The instances of a canary group that are not pulled out, registered ones first."""
+        """The instances of a canary group, registered ones first."""
         registered = [
             entry.json
-            for entry in (table.visible() if table is not None else [])
+            for entry in entries
             if entry.key in group.member_keys
             or lies_in(
                 group.path,
@@ -122,7 +130,7 @@ def instance_of(logical: LogicalInstance) -> Instance:
     )
 
 
-def encode_logical(instances: list[LogicalInstance]) -> bytes:
+def encode_logical(instances: Sequence[LogicalInstance]) -> bytes:
     return b"[" + b",".join([encode_instance(instance_of(instance)) for instance in instances]) + b"]"
 
 

@@ -10,7 +10,7 @@ from artemis.store.leases import ServiceTable
 from artemis.store.versions import MILLISECOND_SHIFT, HybridClock
 
 from .audit import AuditEntry, AuditLimits, AuditLog
-from .decorations import NOTHING, Decoration, Decorations, encode_logical, encode_rules
+from .decorations import NOTHING, Decoration, Decorations
 from .draft import Draft
 from .effects import Effect
 from .impact import Impact
@@ -95,10 +95,9 @@ class Management:
         """Keys of the services that have instances nobody registers."""
         return {service_key for service_key, rules in self._rules.items() if rules.logical}
 
-    def undisguised(self, service_key: str) -> Decoration:
-        """The same as operators see it: what is pulled out is in it, and canary groups list nothing."""
-        rules = self.rules(service_key)
-        return encode_logical(list(rules.logical)), encode_rules(rules.rules, lambda _group: [])
+    def undisguised(self, service_key: str, table: ServiceTable | None) -> Decoration:
+        """The same as operators see it: with everything that was pulled out."""
+        return self._decorations.undisguised(self.rules(service_key), table)
 
     # Writing: a draft is planned, its records and audits are stored, then it is committed
 
