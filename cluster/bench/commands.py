@@ -8,10 +8,14 @@ from rich.console import Console
 
 from .families import FAMILIES, measure
 from .http import BenchFailed
-from .measurements import TOLERANCE, Measurement
+from .measurements import TOLERANCE, Measurement, number
 from .nodes import choose_cores, pin
 from .report import as_json, markdown, table
-from .settings import BenchSettings, quick, thorough
+from .settings import BenchSettings, quick
+from .wrk import find_wrk
+
+TABLE_WIDTH = 150
+"""Columns; a table that is broken into narrow ones is no table."""
 
 
 def _choose(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
@@ -27,9 +31,24 @@ def _choose(_: click.Context, __: click.Parameter, text: str | None) -> list[str
 @click.option("--quick", "is_quick", is_flag=True, help="One short round with a tenth of the instances.")
 @click.option("--million", is_flag=True, help="Also fill a node with a million instances; takes minutes.")
 @click.option("--only", "names", metavar="ROWS", callback=_choose, help=f"Of {', '.join(FAMILIES)}; comma-separated.")
+@click.option(
+    "--generator",
+    type=click.Choice(["auto", "own"]),
+    default="auto",
+    show_default=True,
+    help="What makes the load: wrk where it is installed, or always the generator of the bench.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", "is_markdown", is_flag=True, help="Print the table of docs/performance.md.")
-def bench(check: bool, is_quick: bool, million: bool, names: list[str], is_json: bool, is_markdown: bool) -> None:
+def bench(
+    check: bool,
+    is_quick: bool,
+    million: bool,
+    names: list[str],
+    generator: str,
+    is_json: bool,
+    is_markdown: bool,
+) -> None:
     """Measure what a node does, against its budgets.
 
     Starts nodes of its own, pinned to one core, and loads them from this process on another. Whole requests
@@ -39,8 +58,14 @@ def bench(check: bool, is_quick: bool, million: bool, names: list[str], is_json:
     cores = choose_cores()
     _raise_file_limit()
     with progress.status("starting") as status:
-        make = quick if is_quick else thorough
-        settings = make(cores, million=million, progress=status.update)
+        settings = BenchSettings(
+            cores=cores,
+            million=million,
+            wrk=find_wrk() if generator == "auto" else None,
+            progress=status.update,
+        )
+        if is_quick:
+            settings = quick(settings)
         pin(cores[1])
         measurements, failure = _measure(settings, names, progress)
     if is_json:
@@ -48,7 +73,9 @@ def bench(check: bool, is_quick: bool, million: bool, names: list[str], is_json:
     elif is_markdown:
         click.echo(markdown(measurements))
     else:
-        Console().print(table(measurements))
+        console = Console()
+        console.width = max(console.width, TABLE_WIDTH)
+        console.print(table(measurements))
     if failure is not None:
         progress.print(f"[red]the bench failed:[/] {failure}", highlight=False)
         sys.exit(2)
@@ -64,7 +91,7 @@ def _measure(
     try:
         for one in measure(settings, names):
             measurements.append(one)
-            progress.log(f"{one.what}: {one.value:,.4g} {one.unit} ({one.verdict})", highlight=False)
+            progress.print(f"{one.what}: {number(one.value)} {one.unit} ({one.verdict})", highlight=False)
     except BenchFailed as error:
         return measurements, error
     return measurements, None

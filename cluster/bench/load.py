@@ -6,12 +6,13 @@ latency counts from the moment they were due; a node that stalls cannot hide it 
 """
 
 import gc
+import math
 import select
 import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ class LoadResult:
     latencies_s: list[float]
     late: int = 0
     """Open loop: requests that found no free connection when they were due."""
+    percentiles_s: Mapping[float, float] | None = None
+    """Given by a generator that does not hand out every single latency."""
 
     @property
     def requests_per_s(self) -> float:
@@ -44,6 +47,8 @@ class LoadResult:
 
     def latency_ms(self, percent: float) -> float:
         """The latency that `percent` of the requests did not exceed."""
+        if self.percentiles_s is not None:
+            return self.percentiles_s.get(percent, math.nan) * 1000
         return percentile(self.latencies_s, percent) * 1000
 
 

@@ -60,6 +60,10 @@ class BenchNode:
         fields = (Path("/proc") / str(self._pid) / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited_s(self) -> float:
+        """Time the node could have run, and another process had its core: what neighbours cost a measurement."""
+        return int((Path("/proc") / str(self._pid) / "schedstat").read_text().split()[1]) / 1e9
+
     def resident_bytes(self) -> int:
         """Memory of the node that is in RAM."""
         pages = int((Path("/proc") / str(self._pid) / "statm").read_text().split()[1])

@@ -11,7 +11,7 @@ from .settings import BenchSettings
 
 INSTANCES_METRIC = "artemis_instances"
 LONGEST_SWEEP_METRIC = "artemis_sweep_longest_seconds"
-UNSAVED_METRIC = "artemis_writer_dirty_entries"
+UNSAVED_METRIC = 'artemis_mailbox_depth{actor="persistence"}'
 
 SAVED_S = 60.0
 """How long the node may take to have everything on disk."""
@@ -99,6 +99,7 @@ def _sweeps(settings: BenchSettings, node: BenchNode, count: int) -> Iterator[Me
     rounds: list[Measurement] = []
     for number in range(settings.rounds):
         settings.progress(f"probing a node with {count:,} instances: round {number + 1} of {settings.rounds}")
+        waited_s = node.waited_s()
         result = open_loop(node.address, [[probe]] * 4, rate=PROBE_RATE, duration_s=PROBE_S)
         rounds.append(
             Measurement(
@@ -107,7 +108,11 @@ def _sweeps(settings: BenchSettings, node: BenchNode, count: int) -> Iterator[Me
                 unit="ms",
                 value=result.latency_ms(100),
                 budget=Budget(20.0),
-                details={"p50_ms": result.latency_ms(50), "p99_ms": result.latency_ms(99)},
+                details={
+                    "p50_ms": result.latency_ms(50),
+                    "p99_ms": result.latency_ms(99),
+                    "kept_waiting_percent": 100 * (node.waited_s() - waited_s) / PROBE_S,
+                },
             )
         )
     yield Measurement(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from . import wrk
 from .http import Address, prepare
 from .load import LoadResult, closed_loop, open_loop
 from .measurements import Budget, Measurement, median_of
@@ -70,9 +71,9 @@ def highest_rate(settings: BenchSettings, node: BenchNode, row: RateRow, scripts
     rounds: list[Measurement] = []
     for number in range(settings.rounds):
         settings.progress(f"{row.what}: round {number + 1} of {settings.rounds}")
-        cpu_s = node.cpu_s()
-        result = closed_loop(node.address, scripts, duration_s=settings.duration_s, warmup_s=0.0)
-        cpu_s = node.cpu_s() - cpu_s
+        cpu_s, waited_s = node.cpu_s(), node.waited_s()
+        result = _load(settings, node.address, scripts)
+        cpu_s, waited_s = node.cpu_s() - cpu_s, node.waited_s() - waited_s
         rounds.append(
             Measurement(
                 row=row.row,
@@ -84,20 +85,30 @@ def highest_rate(settings: BenchSettings, node: BenchNode, row: RateRow, scripts
                     "p50_ms": result.latency_ms(50),
                     "p99_ms": result.latency_ms(99),
                     "per_cpu_s": result.requests * row.per_request / cpu_s if cpu_s else 0.0,
+                    "kept_waiting_percent": 100 * waited_s / result.elapsed_s,
                 },
             )
         )
     return median_of(rounds)
 
 
+def _load(settings: BenchSettings, address: Address, scripts: Scripts) -> LoadResult:
+    if settings.wrk is None:
+        return closed_loop(address, scripts, duration_s=settings.duration_s, warmup_s=0.0)
+    core = settings.cores[1]
+    return wrk.closed_loop(settings.wrk, address, scripts, duration_s=settings.duration_s, core=core)
+
+
 def latency_at(
     settings: BenchSettings, node: BenchNode, scripts: Scripts, *, rate: float, what: str, row: str
 ) -> Iterator[Measurement]:
     """P50 and P99 in an open loop: latency counts from the moment a request was due."""
-    rounds: list[LoadResult] = []
+    rounds: list[tuple[LoadResult, float]] = []
     for number in range(settings.rounds):
+        waited_s = node.waited_s()
         settings.progress(f"{what} at {rate:,.0f}/s: round {number + 1} of {settings.rounds}")
-        rounds.append(open_loop(node.address, scripts, rate=rate, duration_s=settings.duration_s))
+        result = open_loop(node.address, scripts, rate=rate, duration_s=settings.duration_s)
+        rounds.append((result, 100 * (node.waited_s() - waited_s) / settings.duration_s))
     for percent, limit_ms in ((50, 0.3), (99, 2.0)):
         yield median_of(
             [
@@ -107,9 +118,9 @@ def latency_at(
                     unit="ms",
                     value=result.latency_ms(percent),
                     budget=Budget(limit_ms),
-                    details={"requests_per_s": result.requests_per_s},
+                    details={"requests_per_s": result.requests_per_s, "kept_waiting_percent": waited_percent},
                 )
-                for result in rounds
+                for result, waited_percent in rounds
             ]
         )
 

@@ -12,7 +12,7 @@ from .measurements import Measurement, Verdict, number
 
 STYLES: dict[Verdict, str] = {"ok": "green", "near": "yellow", "missed": "bold red", "-": "dim"}
 
-_UNITS = {"_ms": "ms", "_s": "/s", "_mb": "MB"}
+_UNITS = {"_ms": "ms", "_s": "/s", "_mb": "MB", "_percent": "%"}
 
 
 def table(measurements: Sequence[Measurement]) -> Table:

@@ -312,6 +312,7 @@ class _Pipe:
         self._last_s = max(self._last_s, ready_s)
         self._frames.append((self._last_s, frame))
         self._size += len(frame or b"")
+        self.wake()
 
 
 class SimulatedLink:

@@ -1,5 +1,6 @@
 """The load generator, against a server in a thread that counts what it was asked."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -10,6 +11,8 @@ import pytest
 
 from artemis.cluster.bench.http import Address, BenchFailed, Connection, answer_length, prepare
 from artemis.cluster.bench.load import closed_loop, open_loop
+from artemis.cluster.bench.wrk import closed_loop as wrk_loop
+from artemis.cluster.bench.wrk import find_wrk, interleaved, read_result
 
 BODY = b'{"responseStatus":{"status":"success"}}'
 REQUEST = prepare("POST", "/x", {"a": 1})
@@ -148,3 +151,31 @@ def test_a_single_exchange_must_succeed_when_it_is_expected_to() -> None:
 def test_the_length_is_found_in_any_case_and_place() -> None:
     assert answer_length(b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 12\r\nA: b") == 12
     assert answer_length(b"HTTP/1.1 200 OK\r\na: b\r\ncontent-length:7") == 7
+
+
+WRK_SAYS = 'Running 1s test\nRESULT {"requests":50,"duration_us":500000,"failures":0,"p50_us":300,"p99_us":2000}\n'
+
+
+def test_what_wrk_found_is_read_like_what_we_find() -> None:
+    result = read_result(WRK_SAYS)
+    assert (result.requests_per_s, result.latency_ms(50), result.latency_ms(99)) == (100.0, 0.3, 2.0)
+
+
+@pytest.mark.parametrize("output", ["", "unable to connect", WRK_SAYS.replace('"failures":0', '"failures":1')])
+def test_a_run_of_wrk_that_failed_is_no_measurement(output: str) -> None:
+    with pytest.raises(BenchFailed):
+        read_result(output)
+
+
+def test_requests_of_several_scripts_take_turns() -> None:
+    assert interleaved([[b"a1", b"a2"], [b"b"]]) == [b"a1", b"b", b"a2", b"b"]
+
+
+@pytest.mark.skipif(find_wrk() is None, reason="wrk is not installed")
+def test_wrk_sends_the_prepared_requests() -> None:
+    program = find_wrk()
+    assert program is not None
+    with open_server(lambda number: [answer()]) as server:
+        core = min(os.sched_getaffinity(0))
+        result = wrk_loop(program, server.address, [[REQUEST]] * 2, duration_s=1, core=core)
+        assert 0 < result.requests < server.requests
