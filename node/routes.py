@@ -1,15 +1,12 @@
 """The API of a node: every route and socket, made of the parts that answer them."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from artemis.actors.broadcaster import Subscriptions
-from artemis.actors.clock import Clock
-from artemis.actors.effects import Effects
-from artemis.store.management.management import Management
-from artemis.store.registry import Registry
 from artemis.store.routing import Router
+from artemis.transport.operations import management
 from artemis.transport.operations.cluster import ClusterOperations
 from artemis.transport.operations.discovery import DiscoveryOperations
 from artemis.transport.operations.registry import RegistryOperations
@@ -21,7 +18,9 @@ from artemis.transport.requests import Caller, Route
 from artemis.transport.sockets import SocketRoute
 
 from .config import Config
-from .settings import client_address, instance_rules, limit_of, may_replicate, session_settings
+from .core import Core
+from .keys import shown_values
+from .settings import client_address, instance_rules, limit_of, may_replicate, peer_addresses, session_settings
 
 RPC = "/artemis/api"
 REST = "/api"
@@ -40,52 +39,36 @@ class CoreApi:
 class Facts:
     """What is known only once the port is open, or needs a look at the machine."""
 
-    node_url: str
     peer_addresses: frozenset[str]
     properties: Mapping[str, str]
     deployment: Mapping[str, object]
 
 
-def build_core_api(
-    config: Config,
-    facts: Facts,
-    *,
-    registry: Registry,
-    management: Management,
-    router: Router,
-    effects: Effects,
-    clock: Clock,
-    standing: Standing,
-    subscriptions: Subscriptions,
-    random: Random,
-) -> CoreApi:
-    """Everything but management and the pages of the operator."""
-    address_of = client_address(config.node.trusted_proxies)
-    registry_rules = instance_rules(config, allow_other_zones=config.registry.allow_other_zones)
-    discovery_rules = instance_rules(config, allow_other_zones=config.discovery.allow_other_zones)
-    registrations = RegistryOperations(
-        registry,
-        effects,
-        clock,
-        standing=standing,
-        rules=registry_rules,
-        limit_of=limit_of(config, "registry"),
-        per_client=config.rate_limits.per_client if config.rate_limits.enabled else 0,
-        address_of=address_of,
-    )
-    discovery = DiscoveryOperations(
-        registry,
-        clock,
-        standing=standing,
-        rules=discovery_rules,
-        decorator=management if config.management.enabled else None,
-        router=router if config.management.enabled else None,
-        random=random,
-        address_of=address_of,
-    )
+def collect_facts(config: Config, port: int | None) -> Facts:
+    """Look around. Blocks: names of peers are looked up."""
+    deployment: dict[str, object] = {
+        "regionId": config.node.region,
+        "zoneId": config.node.zone,
+        "appId": "artemis",
+        "machineName": socket.gethostname(),
+        "ip": config.node.host,
+        "port": config.node.port if port is None else port,
+        "protocol": "http",
+        "path": None,
+        "sources": {"artemis": 1},
+        "properties": {},
+    }
+    return Facts(peer_addresses(config), shown_values(config), deployment)
+
+
+def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Random) -> CoreApi:
+    """Everything that is answered, except the pages of the operator."""
+    config, registry, clock = core.config, core.registry, core.clock
+    registrations = _registrations(core, standing)
+    discovery = _discovery(core, standing, random)
     sessions = Sessions(
         registry,
-        subscriptions,
+        core.subscriptions,
         heartbeat=registrations.heartbeat,
         snapshots=discovery,
         settings=session_settings(config),
@@ -93,9 +76,9 @@ def build_core_api(
     cluster = ClusterOperations(clock, standing=standing, limit_of=limit_of(config, "cluster"))
     replication = ReplicationOperations(
         registry,
-        effects,
+        core.effects,
         clock,
-        rules=registry_rules,
+        rules=instance_rules(config, allow_other_zones=True),
         limit_of=limit_of(config, "replication"),
         admits=may_replicate(config, facts.peer_addresses),
         secret=config.cluster.secret,
@@ -115,7 +98,49 @@ def build_core_api(
         for prefix, loose in ((RPC, False), (REST, True))
         for route in part.routes(prefix, loose=loose)
     ]
-    return CoreApi(routes, _sockets(config, sessions), sessions)
+    return CoreApi([*routes, *_management_routes(core, standing)], _sockets(config, sessions), sessions)
+
+
+def _registrations(core: Core, standing: Standing) -> RegistryOperations:
+    config = core.config
+    return RegistryOperations(
+        core.registry,
+        core.effects,
+        core.clock,
+        standing=standing,
+        rules=instance_rules(config, allow_other_zones=config.registry.allow_other_zones),
+        limit_of=limit_of(config, "registry"),
+        per_client=config.rate_limits.per_client if config.rate_limits.enabled else 0,
+        address_of=client_address(config.node.trusted_proxies),
+    )
+
+
+def _discovery(core: Core, standing: Standing, random: Random) -> DiscoveryOperations:
+    config, enabled = core.config, core.config.management.enabled
+    return DiscoveryOperations(
+        core.registry,
+        core.clock,
+        standing=standing,
+        rules=instance_rules(config, allow_other_zones=config.discovery.allow_other_zones),
+        decorator=core.management if enabled else None,
+        router=Router(core.management) if enabled else None,
+        random=random,
+        address_of=client_address(config.node.trusted_proxies),
+    )
+
+
+def _management_routes(core: Core, standing: Standing) -> list[Route]:
+    if not core.config.management.enabled:
+        return []
+    desk = management.Desk(
+        core.management,
+        core.registry,
+        core.management_writer,
+        core.clock,
+        standing=standing,
+        limit_of=limit_of(core.config, "management"),
+    )
+    return management.routes(desk)
 
 
 def _sockets(config: Config, sessions: Sessions) -> list[SocketRoute]:

@@ -1,0 +1,101 @@
+"""What a node consists of before anybody can reach it: its tables, and the actors that follow their changes."""
+
+from dataclasses import dataclass
+
+from artemis.actors.blocking import RunBlocking
+from artemis.actors.broadcaster import Broadcaster, Subscriptions
+from artemis.actors.clock import Clock
+from artemis.actors.effects import Effects
+from artemis.actors.management import ManagementWriter, RecordKeeper
+from artemis.actors.supervisor import Restarts, Supervisor
+from artemis.actors.sweeper import LeaseSweeper, SweepStatistics
+from artemis.actors.writer import PersistenceWriter
+from artemis.store.database import Database
+from artemis.store.management.management import Management
+from artemis.store.registry import Registry
+from artemis.store.versions import HybridClock, origin_of
+
+from .config import Config
+from .garbage import GarbageKeeper
+from .settings import audit_limits, registry_settings
+from .storage import restore
+
+NEVER_RESTARTED = Restarts(intensity=0)
+"""For actors that own the disk: when they fail, the node cannot keep its promises any more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Core:
+    """Tables and actors of one node; the actors are started by `start_core`."""
+
+    config: Config
+    clock: Clock
+    door: RunBlocking
+    database: Database
+    management: Management
+    registry: Registry
+    effects: Effects
+    subscriptions: Subscriptions
+    broadcaster: Broadcaster
+    writer: PersistenceWriter
+    management_writer: ManagementWriter
+    sweeps: SweepStatistics
+
+
+async def build_core(config: Config, database: Database, *, node_id: str, clock: Clock, door: RunBlocking) -> Core:
+    """Tables filled with what the database holds, and actors that know them."""
+    origin = origin_of(node_id)
+    versions = HybridClock(origin)
+    now_s, now_ms = clock.now_s(), clock.now_ms()
+    management = Management(
+        region_id=config.node.region,
+        clock=versions,
+        origin=origin,
+        node_id=node_id,
+        audit_limits=audit_limits(config),
+    )
+    registry = Registry(
+        registry_settings(config),
+        clock=versions,
+        origin=origin,
+        now_s=now_s,
+        now_ms=now_ms,
+        visibility=management if config.management.enabled else None,
+    )
+    await door(lambda: restore(database, registry, management, now_s=now_s, now_ms=now_ms))
+    effects, subscriptions = Effects(), Subscriptions()
+    writer, broadcaster = PersistenceWriter(database.snapshot, clock, run_blocking=door), Broadcaster(subscriptions)
+    effects.writers.append(writer)
+    effects.broadcasters.append(broadcaster)
+    return Core(
+        config=config,
+        clock=clock,
+        door=door,
+        database=database,
+        management=management,
+        registry=registry,
+        effects=effects,
+        subscriptions=subscriptions,
+        broadcaster=broadcaster,
+        writer=writer,
+        management_writer=ManagementWriter(management, registry, effects, database.journal, clock, run_blocking=door),
+        sweeps=SweepStatistics(),
+    )
+
+
+def start_core(core: Core, supervisor: Supervisor) -> None:
+    """Start the actors, sinks first."""
+    registry, effects, clock = core.registry, core.effects, core.clock
+    supervisor.start("persistence writer", lambda: core.writer, NEVER_RESTARTED)
+    supervisor.start("management writer", lambda: core.management_writer, NEVER_RESTARTED)
+    supervisor.start("broadcaster", lambda: core.broadcaster)
+    supervisor.start(
+        "record keeper",
+        lambda: RecordKeeper(core.management, core.database.journal, clock, run_blocking=core.door),
+    )
+    interval_s = core.config.registry.sweep_interval_s
+    supervisor.start(
+        "lease sweeper",
+        lambda: LeaseSweeper(registry, effects, clock, interval_s=interval_s, statistics=core.sweeps),
+    )
+    supervisor.start("garbage keeper", lambda: GarbageKeeper(lambda: registry.live_count))
