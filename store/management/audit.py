@@ -17,6 +17,9 @@ INDEXED: Final = frozenset(
 """Fields by which entries are found without looking at all of their kind."""
 
 
+NOTHING: Final = msgspec.Raw(b"null")
+
+
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What one write did to one thing."""
 
@@ -37,8 +40,9 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     """The node that took the write."""
     fields: dict[str, Field] = {}
     """What the log endpoints of the RPC API show beside this, by their names."""
-    before: msgspec.Raw | None = None
-    after: msgspec.Raw | None = None
+    before: msgspec.Raw = NOTHING
+    """JSON of the thing before the write; null when it did not exist."""
+    after: msgspec.Raw = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..audit import AuditEntry, Field
+from ..audit import NOTHING, AuditEntry, Field
 from ..draft import Draft
 from ..errors import Invalid
 from ..kinds import Value
@@ -72,5 +72,5 @@ def note(
     )
 
 
-def _json(value: Value | None) -> msgspec.Raw | None:
-    return None if value is None else msgspec.Raw(msgspec.json.encode(value))
+def _json(value: Value | None) -> msgspec.Raw:
+    return NOTHING if value is None else msgspec.Raw(msgspec.json.encode(value))
