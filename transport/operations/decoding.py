@@ -19,9 +19,6 @@ from ..requests import fold
 T = TypeVar("T", bound=msgspec.Struct)
 Convert = Callable[[Any, str], Any]
 
-DEPTH_MAX = 64
-"""Nesting of a JSON body. Deeper is a 400; no request of ours is deeper than five."""
-
 
 class _Misfit(Exception):
     """A value that does not fit even tolerantly."""
