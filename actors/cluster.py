@@ -181,7 +181,7 @@ class Cluster:
             links.drop(conversation)
             if not links.all():
                 self._guests.pop(url, None)
-            self._follow(self.membership.closed(url, problem=conversation.reason or ""))
+            self.membership.closed(url, problem=conversation.reason or "")
             self._links_changed(url)
             logger.info("the link with %s ended: %s", conversation.peer, conversation.reason)
 
@@ -239,6 +239,10 @@ class Cluster:
         replicator = self.replicators.get(url)
         if replicator is not None:
             replicator.links_changed()
+
+    def conversations(self) -> list[Conversation]:
+        """The open links, with everybody."""
+        return list(self._urls)
 
     # What replicators report
 

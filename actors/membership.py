@@ -3,8 +3,9 @@
 Theory of operation
 * A peer is UNKNOWN until its first word, UP while it speaks, SUSPECT when its links are gone or it is silent for
   `suspect_s`, DOWN after `down_s` of silence, or at once when it said goodbye.
-* Leases renewed through a peer are suspect from the moment it stops being UP until it is UP again. A peer that said
-  goodbye leaves no suspects: its clients turn to other nodes, and those that do not are gone.
+* Leases renewed through a peer are suspect from `suspect_s` of its silence until its next word. Not before: a link
+  that breaks and is back at once proves nothing, and each return of a peer gives its leases more time. A peer that
+  said goodbye leaves no suspects: its clients turn to other nodes, and those that do not are gone.
 * This node is STARTING until one of these holds; then it is UP for good:
     1. there is nobody else;
     2. it has synchronised with a peer that is up (or draining);
@@ -64,6 +65,8 @@ class Member:
     """Its machine answered, and nobody listened there."""
     left: bool = False
     """It said goodbye."""
+    lost: bool = False
+    """It was silent for so long that what only it can know is kept."""
     synchronised: bool = False
     """A round of anti-entropy with it has been completed since its link came up."""
     problem: str = ""
@@ -183,23 +186,17 @@ class Membership:
         member.problem = ""
         return self.told(url, word, now_s=now_s, now_ms=now_ms)
 
-    def closed(self, url: str, *, problem: str) -> list[Transition]:
+    def closed(self, url: str, *, problem: str) -> None:
         """A link to or from a member has ended."""
-        member = self.members.get(url)
-        if member is None:
-            return []
+        member = self.members[url]
         member.links -= 1
         assert member.links >= 0
         if member.links:
-            return []
+            return
         member.synchronised = False
         member.problem = problem
-        if not member.configured:
-            del self.members[url]
-        if member.left or member.state is not PeerState.UP:
-            return []
-        member.state = PeerState.SUSPECT
-        return [] if member.origin is None else [PeerLost(member.origin)]
+        if member.state is PeerState.UP:
+            member.state = PeerState.SUSPECT
 
     def heard(self, url: str, *, now_s: float, now_ms: int) -> list[Transition]:
         """A member said something."""
@@ -209,10 +206,11 @@ class Membership:
         member.heard_s, member.heard_ms = now_s, now_ms
         if member.word is not None and member.word.status in SOURCES:
             self._source_heard_s = now_s
-        if member.state is PeerState.UP:
-            return []
         member.state = PeerState.UP
-        return [] if member.origin is None else [PeerFound(member.origin)]
+        if not member.lost or member.origin is None:
+            return []
+        member.lost = False
+        return [PeerFound(member.origin)]
 
     def told(self, url: str, word: Word, *, now_s: float, now_ms: int) -> list[Transition]:
         """A member told how it is."""
@@ -227,7 +225,7 @@ class Membership:
         member = self.members.get(url)
         if member is None:
             return []
-        member.left = True
+        member.left, member.lost = True, False
         member.state = PeerState.DOWN
         member.word = None
         return [] if member.origin is None else [PeerLeft(member.origin)]
@@ -243,8 +241,10 @@ class Membership:
     def tick(self, *, now_s: float) -> list[Transition]:
         """Notice silence, and whether this node is ready."""
         transitions: list[Transition] = []
-        for member in self.members.values():
+        for member in list(self.members.values()):
             transitions += self._grow_suspicious(member, now_s=now_s)
+            if not member.configured and not member.links and member.state is PeerState.DOWN:
+                del self.members[member.url]
         reason = self._ready(now_s=now_s)
         if reason is not None:
             self._status = NodeStatus.UP
@@ -255,9 +255,11 @@ class Membership:
         if member.heard_s is None or member.left:
             return
         silence_s = now_s - member.heard_s
-        if member.state is PeerState.UP and silence_s > self._settings.suspect_s:
-            member.state = PeerState.SUSPECT
-            if member.origin is not None:
+        if silence_s > self._settings.suspect_s:
+            if member.state is PeerState.UP:
+                member.state = PeerState.SUSPECT
+            if not member.lost and member.origin is not None:
+                member.lost = True
                 yield PeerLost(member.origin)
         if member.state is PeerState.SUSPECT and silence_s > self._settings.down_s:
             member.state = PeerState.DOWN

@@ -78,6 +78,15 @@ class Outbox:
     def has_renewals(self) -> bool:
         return bool(self._renewals)
 
+    @property
+    def renewals(self) -> int:
+        """How many renewals wait."""
+        return len(self._renewals)
+
+    def renewal_frames(self, limit: int) -> int:
+        """How many frames of at most `limit` renewals it takes to tell all that wait."""
+        return -(-len(self._renewals) // limit)
+
     def is_empty(self) -> bool:
         """Nothing waits and everything sent was acknowledged."""
         return not (self._waiting_count or self._renewals or self._flights)
@@ -155,7 +164,7 @@ class Outbox:
             self.overflow()
 
     def forget_renewals(self) -> None:
-        """Renewals of the past are of no use to a peer that has to be reconciled anyway."""
+        """The peer was out of reach for so long that renewals no longer help it."""
         self._renewals.clear()
 
     def statistics(self) -> OutboxStatistics:

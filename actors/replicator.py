@@ -28,6 +28,8 @@ YIELD_S: Final = 2.0
 """After a new link one of the two nodes starts the first round; the other waits so long, and finds little to do."""
 NEWCOMER_S: Final = 10.0
 """How long a peer that is starting may take to fetch everything before we offer it."""
+STABLE_S: Final = 1.0
+"""A link that lasted so long was worth dialling; the next attempt follows soon."""
 ROUND_PAUSE_S: Final = 1.0
 """Between two rounds, whatever the reason for the second."""
 
@@ -142,7 +144,7 @@ class Replicator:
                 began_s = self._clock.now_s()
                 await self._hub.converse(self.url, conversation)
                 problem = conversation.reason or "closed"
-                if self._clock.now_s() - began_s > settings.backoff_max_s:
+                if self._clock.now_s() - began_s > STABLE_S:
                     backoff.reset()
             except DialFailed as failed:
                 problem, refused = str(failed), failed.refused

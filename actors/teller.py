@@ -74,10 +74,11 @@ class Teller:
         self._offer(self._tables.instances_table, [entry.full_key for entry in entries])
 
     def offer_renewals(self, entries: Iterable[Entry]) -> None:
-        """These leases were renewed here. Without a link that is dropped: ages travel with the states."""
-        if self._links.current is None:
-            return
+        """These leases were renewed here. They wait for a link, but not for ever: a peer that is gone for long keeps
+        what we renewed, and gives it time when it is back."""
         self._outbox.offer_renewals(entries)
+        if self._links.current is None and self._outbox.renewals > self._settings.outbox_keys:
+            self._outbox.forget_renewals()
         if not self._renewals_wait.is_set():
             self._renewals_since_ms = self._clock.now_ms()
             self._renewals_wait.set()
@@ -179,7 +180,10 @@ class Teller:
             conversation = await self._conversation()
             since_ms, self._renewals_since_ms = self._renewals_since_ms, self._clock.now_ms()
             self._renewals_wait = trio.Event()
-            while self._outbox.has_renewals() and self._outbox.flights < self._settings.window_frames:
+            # What is offered while these are being sent belongs to the next interval.
+            for _ in range(self._outbox.renewal_frames(KEYS_MAX)):
+                if self._outbox.flights >= self._settings.window_frames:
+                    break
                 flight = self._outbox.depart_renewals(KEYS_MAX, now_s=self._clock.now_s())
                 columns = self._tables.renewals(flight.renewals)
                 try:

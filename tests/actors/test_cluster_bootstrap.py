@@ -1,0 +1,183 @@
+"""Starting and stopping: nobody hands out a picture that is half there, and nobody is left waiting."""
+
+import trio
+from trio.testing import MockClock
+
+from artemis.actors.cluster_settings import Forced, LinkSettings
+from artemis.actors.ports import Dialer, DialFailed, Link
+
+from .cluster_world import SkewedClock, all_up, eventually, instance, open_world
+
+
+class CannotDial:
+    """A node behind a firewall that lets nothing out."""
+
+    async def dial(self, peer: str) -> Link:
+        await trio.lowlevel.checkpoint()
+        raise DialFailed("no route to host")
+
+
+def cannot_dial(dialer: Dialer) -> Dialer:
+    return CannotDial()
+
+
+async def test_a_lone_node_is_up_at_once(autojump_clock: MockClock) -> None:
+    async with open_world("a", start=False) as world:
+        world.start("a")
+        await all_up(world)
+        assert trio.current_time() == 0
+
+
+async def test_nodes_that_refuse_connections_are_not_waited_for(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c", start=False) as world:
+        world.start("a")
+        await all_up(world)
+        assert trio.current_time() < 0.1
+
+
+async def test_a_node_that_can_reach_nobody_waits_a_bounded_time(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", start=False) as world:
+        world.network.partition(["a"], ["b"])
+        world.start("a")
+        await all_up(world)
+        assert 4 <= trio.current_time() < 4.5
+
+
+async def test_a_newcomer_is_not_up_before_it_has_everything(autojump_clock: MockClock) -> None:
+    """Pitfall 2: a node that starts empty does not hand out empty lists."""
+    async with open_world("a", "b", start=False) as world:
+        world.start("a")
+        await all_up(world)
+        world["a"].register(*[instance("svc", f"i{n}") for n in range(2000)])
+        world.network.slow([("a", "b"), ("b", "a")], delay_s=0.5)
+        newcomer = world.start("b")
+        await trio.sleep(3)
+        assert newcomer.status == "starting"
+        await newcomer.cluster.up.wait()
+        assert len(newcomer.names("svc")) == 2000
+
+
+async def test_a_slow_synchronisation_is_waited_for_longer_than_silence(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", start=False) as world:
+        world.start("a")
+        await all_up(world)
+        world["a"].register(*[instance("svc", f"i{n}") for n in range(5000)])
+        world.network.slow([("a", "b"), ("b", "a")], delay_s=0.6)
+        newcomer = world.start("b")
+        await newcomer.cluster.up.wait()
+        assert trio.current_time() > 5
+        assert len(newcomer.names("svc")) == 5000
+
+
+async def test_nodes_that_start_together_wait_for_each_other_but_not_for_ever(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c", start=False) as world:
+        for name in "abc":
+            world.start(name)
+        await all_up(world)
+        assert trio.current_time() < 1
+
+
+async def test_a_node_that_cannot_dial_learns_everything_over_the_link_of_a_peer(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", start=False) as world:
+        world.start("a")
+        await all_up(world)
+        world["a"].register(*[instance("svc", f"i{n}") for n in range(500)])
+        newcomer = world.start("b", dialer=cannot_dial)
+        await newcomer.cluster.up.wait()
+        assert len(newcomer.names("svc")) == 500
+        newcomer.register(instance("svc", "of-b"))
+        await trio.sleep(0.1)
+        assert "of-b" in world["a"].names("svc")
+        for _ in range(10):
+            await trio.sleep(5)
+            newcomer.heartbeat("svc", "of-b")
+            assert "of-b" in world["a"].names("svc")
+
+
+async def test_a_goodbye_makes_the_peer_down_at_once_and_its_leases_ordinary(autojump_clock: MockClock) -> None:
+    """Pitfall 25: a node that stops tells its peers, and empties its outboxes."""
+    async with open_world("a", "b") as world:
+        world["a"].register(instance("svc", "i1"))
+        await trio.sleep(5)
+        world["a"].register(instance("svc", "i2"))
+        world["a"].cluster.drain()
+        await world["a"].cluster.flush()
+        assert world["b"].names("svc") == ["i1", "i2"]
+        await trio.sleep(0.1)
+        member = world["b"].cluster.membership.members["http://a:8080"]
+        assert member.word is not None
+        assert member.word.status == "draining"
+        await world["a"].cluster.goodbye("maintenance")
+        await trio.sleep(0.1)
+        assert member.state.value == "down"
+        await world.kill("a")
+        await eventually(lambda: world["b"].names("svc") == [], within_s=20.5)
+
+
+async def test_a_node_that_left_and_came_back_is_up_again(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b") as world:
+        world["a"].cluster.drain()
+        await world["a"].cluster.goodbye("update")
+        await world.kill("a")
+        await trio.sleep(30)
+        world.start("a")
+        await all_up(world)
+        await eventually(world.is_meshed, within_s=10)
+        assert world["b"].cluster.membership.members["http://a:8080"].state.value == "up"
+
+
+async def test_two_nodes_of_one_name_are_kept_apart_with_a_reason(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", start=False) as world:
+        world.start("a")
+        world.start("b", node_id="a")
+        await trio.sleep(1)
+        problem = world.nodes["a"].cluster.membership.members["http://b:8080"].problem
+        assert "are both called a" in problem
+
+
+async def test_a_peer_whose_clock_is_far_off_is_refused_with_a_reason(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", start=False) as world:
+        world.start("a")
+        world.start("b", clock=SkewedClock(120_000))
+        await trio.sleep(1)
+        assert world["a"].cluster.conversations() == []
+        assert "120.0 s apart" in world["a"].cluster.membership.members["http://b:8080"].problem
+
+
+async def test_a_peer_with_another_secret_is_refused_with_a_reason(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", start=False) as world:
+        world.start("a")
+        world.start("b", secret="another secret of the tests")
+        await trio.sleep(1)
+        assert world["a"].cluster.conversations() == []
+        assert "secret is not the same" in world["a"].cluster.membership.members["http://b:8080"].problem
+
+
+async def test_an_operator_may_force_a_node_up_or_down(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c", start=False) as world:
+        world.network.partition(["a"], ["b"], ["c"])
+        up = world.start("a", forced=Forced(up=True))
+        down = world.start("b", forced=Forced(down=True))
+        half = world.start("c", forced=Forced(registry_up=True, discovery_down=True))
+        await trio.sleep(1)
+        assert (up.status, down.status, half.status) == ("up", "down", "starting")
+        assert up.cluster.up.is_set()
+        assert not down.cluster.up.is_set()
+        assert (half.cluster.membership.can_register, half.cluster.membership.can_discover) == (True, False)
+        await trio.sleep(10)
+        assert down.status == "down"
+
+
+async def test_a_crashed_replicator_is_rebuilt_and_misses_nothing(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", links=LinkSettings(anti_entropy_s=3600)) as world:
+        await trio.sleep(5)
+        broken = world["a"].cluster.replicators["http://b:8080"]
+
+        def crash(conversation: object) -> None:
+            raise RuntimeError("a bug")
+
+        broken._reconciler.round = crash  # type: ignore[assignment,method-assign]
+        broken.reconcile()
+        await eventually(lambda: world["a"].cluster.replicators["http://b:8080"] is not broken)
+        world["a"].register(instance("svc", "i1"))
+        await eventually(lambda: world["b"].names("svc") == ["i1"])
