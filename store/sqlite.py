@@ -50,6 +50,9 @@ DAMAGED_REMEDY: Final = (
 )
 
 
+FULL_BELOW_BYTES: Final = 1_000_000
+"""A disk with less room than this is called full when a write to it fails."""
+
 FULL_REMEDY: Final = "Make room on that disk, or choose another data directory, and start again"
 ACCESS_REMEDY: Final = "Check that the path is right and that the user of this process may write there"
 
@@ -92,7 +95,7 @@ def explained(file: str | Path) -> Generator[None, None, None]:
     try:
         yield
     except apsw.FullError as error:
-        raise DatabaseProblem(file, f"the disk is full ({error}{_free_space(file)})", FULL_REMEDY) from error
+        raise _full(file, error) from error
     except apsw.NotADBError as error:
         cause = f"it is not an SQLite database, or its beginning is damaged ({error})"
         raise DatabaseProblem(file, cause, DAMAGED_REMEDY) from error
@@ -104,6 +107,8 @@ def explained(file: str | Path) -> Generator[None, None, None]:
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
         raise DatabaseProblem(file, f"it cannot be opened for writing ({error})", ACCESS_REMEDY) from error
     except apsw.IOError as error:
+        if _free_bytes(file) < FULL_BELOW_BYTES:  # some calls of SQLite name a full disk so
+            raise _full(file, error) from error
         cause = f"reading or writing it failed ({error})"
         raise DatabaseProblem(file, cause, "Check the disk and the system's log, then start again") from error
     except OSError as error:
@@ -202,9 +207,14 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _free_space(file: str | Path) -> str:
+def _full(file: str | Path, error: apsw.Error) -> DatabaseProblem:
+    cause = f"the disk is full ({error}, {_free_bytes(file) // 1_000_000} MB are free)"
+    return DatabaseProblem(file, cause, FULL_REMEDY)
+
+
+def _free_bytes(file: str | Path) -> int:
     try:
         status = os.statvfs(Path(file).parent)
     except OSError:
-        return ""
-    return f", {status.f_bavail * status.f_frsize // 1_000_000} MB are free"
+        return FULL_BELOW_BYTES  # nobody knows; do not blame the room
+    return status.f_bavail * status.f_frsize

@@ -11,7 +11,7 @@ from artemis.store.database import INSTANCES_NAME, MANAGEMENT_NAME, open_databas
 from artemis.store.journal import version_bytes
 from artemis.store.management.records import Audit, Record
 from artemis.store.migrations import MANAGEMENT
-from artemis.store.sqlite import DatabaseProblem
+from artemis.store.sqlite import DatabaseProblem, explained
 
 
 @pytest.fixture
@@ -193,3 +193,12 @@ def test_after_a_full_disk_every_acknowledged_write_is_there_and_no_other(data: 
         audits = [audit for audit in database.journal.load_audits() if audit.origin == 2]
         assert len(records) == len(audits) > 10
         database.journal.write([Record("after", "", 1, b"room again")], [])
+
+
+def test_an_input_error_on_a_disk_without_room_is_called_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite reports "disk I/O error" when it cannot make the shared memory of its log for lack of room."""
+    with pytest.raises(DatabaseProblem, match="reading or writing it failed"), explained("/tmp/file"):
+        raise apsw.IOError("disk I/O error")
+    monkeypatch.setattr("artemis.store.sqlite._free_bytes", lambda file: 4096)
+    with pytest.raises(DatabaseProblem, match="the disk is full"), explained("/tmp/file"):
+        raise apsw.IOError("disk I/O error")
