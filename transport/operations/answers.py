@@ -33,7 +33,7 @@ def failure_status(code: ErrorCode, message: str) -> bytes:
 def answer(fields: bytes, status: bytes = SUCCESS_STATUS, outcome: str = "success") -> Reply:
     """An answer with these fields (`"name":value`, comma separated, perhaps empty) and a `responseStatus`."""
     separator = b"," if fields else b""
-    return Reply(200, b"{" + fields + separator + b'"responseStatus":' + status + b"}", outcome=outcome)
+    return Reply(200, b'{%b%b"responseStatus":%b}' % (fields, separator, status), outcome=outcome)
 
 
 def failure(code: ErrorCode, message: str, *null_fields: str) -> Reply:

@@ -139,7 +139,7 @@ class DiscoveryOperations:
             for config in ask.discovery_configs
             if config is not None and config.service_id and not config.service_id.isspace()
         ]
-        return answer(b'"services":[' + b",".join(services) + b"]")
+        return answer(b'"services":[%b]' % b",".join(services))
 
     def service(self, request: Request) -> Reply:
         """One service."""
@@ -277,12 +277,9 @@ class DiscoveryOperations:
             instances = service.fragment() if service is not None else b"[]"
             if not known and not empty and logical == b"[]" and rules == b"[]":
                 instances = logical = rules = b"null"
-        return (
-            b'{"instances":%b,"logicInstances":%b,"metadata":null,"routeRules":%b,"serviceId":'
-            % (instances, logical, rules)
-            + encode_json(service_id)
-            + b"}"
-        )
+        return b'{"instances":%b,"logicInstances":%b,"metadata":null,"routeRules":%b,"serviceId":%b}' % (
+            instances, logical, rules, encode_json(service_id)
+        )  # fmt: skip
 
     def _routed(self, service: ServiceTable, asker: Asker) -> bytes:
         return self._router.fragment(service, asker) if self._router is not None else service.fragment()
