@@ -109,6 +109,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
     config = core.config
     node_id, url = config.node_id(port), config.advertised_url(port)
     settings = cluster_settings(config, node_id=node_id, url=own_url(config, url))
+    now_ms = core.clock.now_ms()
     cluster = build_cluster(
         settings,
         network=network,
@@ -117,7 +118,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
         writer=core.management_writer,
         effects=core.effects,
         clock=core.clock,
-        incarnation=await core.door(lambda: next_incarnation(core.database.journal)),
+        incarnation=await core.door(lambda: next_incarnation(core.database.journal, now_ms=now_ms)),
     )
     standing = MembershipStanding(cluster.membership, settings, registry=core.registry, management=core.management)
     facts = await core.door(lambda: collect_facts(config, port))

@@ -43,9 +43,9 @@ def own_url(config: Config, advertised: str) -> str:
     return find_self(listed, host=parts.hostname or "", port=parts.port or 80) or advertised
 
 
-def next_incarnation(journal: Journal) -> int:
-    """How often this node has been started with this data, this time included. Blocks."""
-    incarnation = int(journal.meta(INCARNATION) or 0) + 1
+def next_incarnation(journal: Journal, *, now_ms: int) -> int:
+    """A number that rises with each start of this node, also after its data were restored from a backup. Blocks."""
+    incarnation = max(int(journal.meta(INCARNATION) or 0) + 1, now_ms)
     journal.set_meta(INCARNATION, str(incarnation))
     return incarnation
 

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 
 import trio
@@ -15,6 +16,9 @@ from .settings import cors, server_limits
 
 logger = logging.getLogger(__name__)
 
+SWITCH_S = 0.0005
+"""How long a thread that writes to disk may keep the loop from running, ten times less than Python allows it."""
+
 STOPPING = "this node is stopping"
 
 
@@ -24,6 +28,7 @@ async def serve(config: Config, *, announce: Callable[[Node, Server], None] | No
     Raises OSError when the port cannot be had, `DatabaseProblem` when the data cannot be used, and `ActorFailed`.
     `announce` is called once requests are answered.
     """
+    sys.setswitchinterval(SWITCH_S)
     limits = server_limits(config)
     listener = open_listener(config.node.host, config.node.port, limits)
     port = listener.getsockname()[1]
@@ -39,12 +44,13 @@ async def serve(config: Config, *, announce: Callable[[Node, Server], None] | No
                 fast_lane=config.node.fast_lane,
             )
             async with server_scope as server:
-                if announce is not None:
-                    announce(node, server)
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    if announce is not None:
+                        announce(node, server)
                     await _first(signals)
                 _die_at_the_next_signal()
-                await _stop(node, server, config.node.shutdown_deadline_s)
+                await _say_goodbye(node, server, config.node.shutdown_deadline_s)
+            await _flush(node, config.node.shutdown_deadline_s)
     finally:
         listener.close()
 
@@ -60,11 +66,15 @@ def _die_at_the_next_signal() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-async def _stop(node: Node, server: Server, deadline_s: float) -> None:
-    """Peers and subscribers first, then open requests, then what is on its way to disk."""
+async def _say_goodbye(node: Node, server: Server, deadline_s: float) -> None:
+    """Peers and subscribers first, then open requests. Closing the server cancels the block that it serves."""
     with trio.move_on_after(deadline_s):
         await node.say_goodbye(STOPPING)
     await server.aclose(deadline_s, STOPPING)
+
+
+async def _flush(node: Node, deadline_s: float) -> None:
+    """What is on its way to disk and peers, once nobody can add to it."""
     with trio.move_on_after(deadline_s) as flushing:
         await node.flush()
     if flushing.cancelled_caught:
