@@ -22,7 +22,7 @@ from artemis.store.registry import Registry
 
 from .config import Config
 
-INCARNATION = "incarnation"
+INCARNATION = "cluster_incarnation"
 
 
 @dataclass(frozen=True, slots=True)
