@@ -28,16 +28,36 @@ class ResponseStatus(msgspec.Struct, rename="camel", frozen=True):
     message: str | None = None
 
 
-class FailedInstance(msgspec.Struct, rename="camel", frozen=True):
-    instance: WireInstance
+class InstanceKey(msgspec.Struct, rename="camel", frozen=True):
+    """The identity of an instance; also what is read of a whole one where only its identity matters."""
+
+    region_id: str | None = None
+    service_id: str | None = None
+    instance_id: str | None = None
+
+
+class Failed(msgspec.Struct, rename="camel", frozen=True):
+    """Why one instance of a request was refused. The node repeats it in the form in which it was asked."""
+
+    instance: InstanceKey | None = None
+    instance_key: InstanceKey | None = None
     error_code: str = "unknown"
     error_message: str | None = None
+
+    @property
+    def key(self) -> InstanceKey:
+        return self.instance or self.instance_key or InstanceKey()
 
 
 class Written(msgspec.Struct, rename="camel", frozen=True):
     """The answer to register, heartbeat, and unregister."""
 
-    failed_instances: list[FailedInstance] | None = None
+    failed_instances: list[Failed] | None = None
+    failed_instance_keys: list[Failed] | None = None
+
+    def failures(self) -> list[Failed]:
+        """All of them, in whichever form they came."""
+        return [*(self.failed_instances or ()), *(self.failed_instance_keys or ())]
 
 
 class WireService(msgspec.Struct, rename="camel", frozen=True):

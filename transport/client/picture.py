@@ -1,13 +1,16 @@
 """A watched service as the client sees it: pure bookkeeping of snapshots, changes, and revisions."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from artemis.store.instances import Instance
 
 from .messages import ChangeType, Pushed, WireChange
 
 Kind = Literal["snapshot", "changes", "resync"]
+
+UNBORN: Final = 0
+"""The revision of a service that nobody has registered yet. Its first real one may be any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Picture:
         revision = message.revision or 0
         if self.revision is None or revision <= self.revision:
             return None
-        if revision != self.revision + 1:
+        if revision != self.revision + 1 and self.revision != UNBORN:
             raise Gap
         self.revision = revision
         return self._update("changes", self._apply(message.changes or []))

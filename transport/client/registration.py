@@ -18,7 +18,7 @@ from artemis.store.instances import LEASE_TTL_KEY, Instance
 from .errors import ArtemisError, Refused
 from .groups import only_cause
 from .http import Http, open_http
-from .messages import FailedInstance, Written, read
+from .messages import Failed, InstanceKey, Written, read
 from .nodes import Nodes
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class RegistryClient:
         Raises Refused for the first instance that the node refuses; that one is not kept, the others are.
         """
         asked = [self._with_lease(instance) for instance in instances]
-        failed = {_key(failure.instance): failure for failure in await self._register(asked)}
+        failed = {_key(failure.key): failure for failure in await self._register(asked)}
         for instance in asked:
             if _key(instance) not in failed:
                 self._instances[_key(instance)] = instance
@@ -84,7 +84,7 @@ class RegistryClient:
         if not instances:
             return
         failed = await self._send("heartbeat", instances)
-        unknown = {_key(failure.instance) for failure in failed if failure.error_code == "data-not-found"}
+        unknown = {_key(failure.key) for failure in failed if failure.error_code == "data-not-found"}
         for failure in failed:
             if failure.error_code != "data-not-found":
                 logger.warning("a heartbeat was refused: %s %s", failure.error_code, failure.error_message)
@@ -115,23 +115,20 @@ class RegistryClient:
         if instances:
             await self.unregister(*instances)
 
-    async def _register(self, instances: Sequence[Instance]) -> list[FailedInstance]:
-        failed: list[FailedInstance] = []
+    async def _register(self, instances: Sequence[Instance]) -> list[Failed]:
+        failed: list[Failed] = []
         for chunk in _chunks(instances):
             body = await self._http.post("/api/registry/register.json", {"instances": chunk})
-            failed += read(Written, body).failed_instances or []
+            failed += read(Written, body).failures()
         return failed
 
-    async def _send(self, operation: str, instances: Sequence[Instance]) -> list[FailedInstance]:
+    async def _send(self, operation: str, instances: Sequence[Instance]) -> list[Failed]:
         """Heartbeat or unregister by keys: the node knows the rest."""
-        failed: list[FailedInstance] = []
+        failed: list[Failed] = []
         for chunk in _chunks(instances):
-            keys = [
-                {"regionId": each.region_id, "serviceId": each.service_id, "instanceId": each.instance_id}
-                for each in chunk
-            ]
+            keys = [InstanceKey(each.region_id, each.service_id, each.instance_id) for each in chunk]
             body = await self._http.post(f"/api/registry/{operation}.json", {"instanceKeys": keys})
-            failed += read(Written, body).failed_instances or []
+            failed += read(Written, body).failures()
         return failed
 
     def _with_lease(self, instance: Instance) -> Instance:
@@ -177,7 +174,7 @@ async def _say_goodbye(client: RegistryClient) -> None:
         logger.warning("could not unregister: %s; the leases run out by themselves", error)
 
 
-def _key(instance: Instance) -> Key:
+def _key(instance: Instance | InstanceKey) -> Key:
     return (instance.service_id or "").lower(), (instance.instance_id or "").lower()
 
 

@@ -40,9 +40,10 @@ class FakeNode:
             elif operation == "unregister":
                 self.registered.pop(key, None)
             elif key not in self.registered:
-                failed.append({"instance": item, "errorCode": "data-not-found", "errorMessage": "register again"})
+                failed.append({"instanceKey": item, "errorCode": "data-not-found", "errorMessage": "register again"})
         status = "partial_fail" if failed else "success"
-        return {"failedInstances": failed or None, "responseStatus": {"status": status, "errorCode": status}}
+        field = "failedInstances" if operation == "register" else "failedInstanceKeys"
+        return {field: failed or None, "responseStatus": {"status": status, "errorCode": status}}
 
     def times_of(self, operation: str) -> list[float]:
         return [time_s for time_s, name in self.calls if name == operation]

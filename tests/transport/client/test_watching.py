@@ -164,6 +164,17 @@ async def test_a_missing_revision_leads_to_a_snapshot(autojump_clock: MockClock)
     assert (update.kind, names(update)) == ("snapshot", ["o1", "o2", "o3"])
 
 
+async def test_a_service_may_be_watched_before_it_exists(autojump_clock: MockClock) -> None:
+    nodes = FakeNodes()
+    async with watching(nodes, A) as updates:
+        socket = await nodes.connection(1)
+        socket.snapshot(0)
+        socket.change(3_677_453_895_806_220, "new", "o1")
+        socket.change(3_677_453_895_806_221, "new", "o2")
+        revisions = [(await updates.receive()).revision for _ in range(3)]
+    assert revisions == [0, 3_677_453_895_806_220, 3_677_453_895_806_221]
+
+
 async def test_a_push_that_the_snapshot_contains_already_is_dropped(autojump_clock: MockClock) -> None:
     nodes = FakeNodes()
     async with watching(nodes, A) as updates:
@@ -207,12 +218,12 @@ async def test_a_slow_reader_holds_the_socket_up_and_misses_nothing(autojump_clo
     nodes = FakeNodes()
     async with watching(nodes, A) as updates:
         socket = await nodes.connection(1)
-        socket.snapshot(0)
-        for revision in range(1, 101):
+        socket.snapshot(1)
+        for revision in range(2, 102):
             socket.change(revision, "new", f"o{revision}")
         await wait_all_tasks_blocked()
         assert updates.statistics().current_buffer_used == 16
-        assert [(await updates.receive()).revision for _ in range(101)] == list(range(101))
+        assert [(await updates.receive()).revision for _ in range(101)] == list(range(1, 102))
 
 
 async def test_all_services_have_no_snapshot_but_a_mark_after_a_reconnect(autojump_clock: MockClock) -> None:
