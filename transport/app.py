@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 
-from quart import Blueprint, request
+from quart import Blueprint, has_request_context, request, websocket
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge, RequestTimeout
@@ -127,7 +127,8 @@ class _Views:
                 message = "the node failed to answer; its log says why"
             case _:
                 message = error.description or error.name
-        reply = error_reply(ClientError(status, message, headers=headers), request.path)
+        path = request.path if has_request_context() else websocket.path
+        reply = error_reply(ClientError(status, message, headers=headers), path)
         self._observe(UNROUTED, reply, 0.0)
         return _response(reply)
 

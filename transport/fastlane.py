@@ -39,6 +39,8 @@ PLAN_BYTES_MAX = 2048
 """A longer head is parsed each time."""
 FIRST_RECEIVE_BYTES = 16 * 1024
 CONNECTION = CLOSE + KEEP_ALIVE
+LAST_WORDS_S = 1.0
+"""For the end of an answer to leave, when the node is stopping and nothing more is expected."""
 
 
 class Phase(Enum):
@@ -51,9 +53,10 @@ class Phase(Enum):
     HEAD = auto()
     BODY = auto()
     BUSY = auto()
-    """Not the client's turn."""
-    AWAY = auto()
-    """The connection belongs to somebody else."""
+    """Nothing: it is not the client's turn."""
+
+
+_IDLE = Phase.IDLE
 
 
 class Departure(NamedTuple):
@@ -159,7 +162,7 @@ class Lane:
             head = parse_head(raw)
         except ClientError as error:
             return self._refused(Plan(None, len(raw), None, ()), error)
-        path = head.path.rstrip(b"/") if head.path.endswith(b"/") else head.path
+        path = head.path.removesuffix(b"/")
         route = self.routes.get((head.method, path))
         plan = Plan(head, len(raw), route, self._tail(head))
         if head.length > self.limits.body_bytes:
@@ -185,15 +188,29 @@ class Lane:
 class Conversation:
     """One connection, from its first byte until it ends or departs."""
 
-    __slots__ = ("_closing", "_lane", "_out", "_plan", "_socket", "caller", "deadline_s", "phase", "scope", "wire")
+    __slots__ = (
+        "_closing",
+        "_lane",
+        "_out",
+        "_plan",
+        "_socket",
+        "caller",
+        "deadline_s",
+        "has_departed",
+        "phase",
+        "scope",
+        "wire",
+    )
 
     def __init__(self, lane: Lane, wire: Wire, caller: Caller) -> None:
         self.wire = wire
         self.caller = caller
         self.scope = trio.CancelScope()
+        """The watch cancels it when `deadline_s` has passed."""
+        self.has_departed = False
+        """What is on the wire is not ours any more."""
         self.phase = Phase.FRESH
         self.deadline_s = lane.now_s + lane.limits.header_timeout_s
-        """The watch cancels `scope` when this has passed."""
         self._lane = lane
         self._socket: socket.socket = wire.socket
         self._out: list[bytes] = []
@@ -220,10 +237,14 @@ class Conversation:
         """Between two requests, or before the first."""
         return self.phase in (Phase.IDLE, Phase.FRESH)
 
-    @property
-    def is_away(self) -> bool:
-        """Departed: what is on the wire is not ours any more."""
-        return self.phase is Phase.AWAY
+    def rest(self) -> None:
+        """The next request may take its time; but not when this node is about to stop."""
+        patience_s = LAST_WORDS_S if self._lane.draining else self._lane.limits.idle_timeout_s
+        self.phase, self.deadline_s = Phase.IDLE, self._lane.now_s + patience_s
+
+    def work(self) -> None:
+        """The client waits for us, as long as it takes."""
+        self.phase, self.deadline_s = Phase.BUSY, float("inf")
 
     async def refuse(self, error: ClientError) -> None:
         """Answer with an error, as the last thing on this connection."""
@@ -231,7 +252,7 @@ class Conversation:
 
     async def conclude(self, reply: Reply) -> None:
         """Answer, as the last thing on this connection. Does not raise when the client is gone."""
-        self.phase, self.deadline_s = Phase.BUSY, float("inf")
+        self.work()
         plan = self._plan
         tail = () if plan is None else tuple(header for header in plan.tail if header not in CONNECTION)
         self._out.append(render(reply, self._lane.date, (*tail, *CLOSE)))
@@ -266,16 +287,17 @@ class Conversation:
                 if data:
                     data = await self._rest_of_head(data)
                 else:
-                    self.phase, self.deadline_s = Phase.IDLE, lane.now_s + idle_timeout_s
+                    self.phase, self.deadline_s = _IDLE, lane.now_s + idle_timeout_s
             elif plan.departs:
-                self.phase, self.deadline_s = Phase.AWAY, float("inf")
+                self.has_departed, self.scope = True, trio.CancelScope()
+                self.rest()
                 return Departure(plan.head, data)
             else:
                 data = await self._answer_slowly(plan, data)
                 if self._closing:
                     return None
                 if not data:
-                    self.phase, self.deadline_s = Phase.IDLE, lane.now_s + idle_timeout_s
+                    self.rest()
 
     def _answer(self, data: bytes) -> int:
         """Answer the requests that are here in one piece. Returns where the first other one begins."""
@@ -343,7 +365,7 @@ class Conversation:
         except OSError:
             raise _Gone from None
         if sent < len(payload):
-            self.phase, self.deadline_s = Phase.BUSY, float("inf")
+            self.work()
             await self.wire.send_all(memoryview(payload)[sent:])
 
     async def _rest_of_head(self, data: bytes) -> bytes:

@@ -8,32 +8,59 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState
+from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ConnectionState, Scope
 from quart_trio import QuartTrio
 
+from .fastlane import Conversation
 from .limits import Limits
-from .wire import Wire
 
 logger = logging.getLogger(__name__)
+
+NEVER_S = 1e9
 
 
 class Guest:
     """HTTP/1.1, HTTP/2 and WebSockets by Hypercorn, for an app of ours."""
 
     def __init__(self, app: QuartTrio, limits: Limits) -> None:
-        self._app = ASGIWrapper(cast(ASGIFramework, app))
+        self._app = cast(ASGIFramework, app)
         self._config = _configuration(limits)
         self._context = WorkerContext(None)
 
-    async def serve(self, wire: Wire) -> None:
-        """Serve a connection until it ends, beginning with the bytes that are unread on the wire."""
+    async def serve(self, conversation: Conversation) -> None:
+        """Serve a connection until it ends, beginning with the bytes that are unread on its wire."""
         # The stream is annotated as one of two classes of Trio; what it needs to be is a stream with a socket.
-        stream = cast("trio.SSLStream[trio.SocketStream]", wire)
-        await TCPServer(self._app, self._config, self._context, ConnectionState({}), stream).run()
+        stream = cast("trio.SSLStream[trio.SocketStream]", conversation.wire)
+        app = ASGIWrapper(_Attended(self._app, conversation))
+        with conversation.scope:
+            await TCPServer(app, self._config, self._context, ConnectionState({}), stream).run()
 
     async def drain(self) -> None:
-        """Close what is idle; what is not, closes after its answer."""
+        """Let every connection end after the answer it is about to give."""
         await self._context.terminated.set()
+
+
+class _Attended:
+    """The app of one connection, which knows whether anything is in progress there.
+
+    Hypercorn has a timer for idle connections, but sets it in a task that Quart-Trio has cancelled by then: after its
+    first request a connection could stay for ever. So the watch of the server looks after the guests as well.
+    """
+
+    def __init__(self, app: ASGIFramework, conversation: Conversation) -> None:
+        self._app = app
+        self._conversation = conversation
+        self._in_progress = 0
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        self._in_progress += 1
+        self._conversation.work()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_progress -= 1
+            if not self._in_progress:
+                self._conversation.rest()
 
 
 def _configuration(limits: Limits) -> Config:
@@ -42,7 +69,7 @@ def _configuration(limits: Limits) -> Config:
     config.include_server_header = False
     config.h11_max_incomplete_size = limits.header_bytes
     config.h2_max_header_list_size = limits.header_bytes
-    config.keep_alive_timeout = limits.idle_timeout_s
+    config.keep_alive_timeout = NEVER_S
     config.keep_alive_max_requests = 1_000_000_000
     config.websocket_max_message_size = max(limits.websocket_text_bytes, limits.websocket_binary_bytes)
     return config

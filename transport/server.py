@@ -194,7 +194,7 @@ class Server:
             await conversation.wire.aclose()
         except Exception:  # the boundary of a connection
             logger.exception("a connection from %s failed", conversation.caller.ip)
-            if not conversation.is_away:
+            if not conversation.has_departed:
                 await conversation.refuse(ClientError(500, "the node failed to answer; its log says why"))
                 await conversation.wire.aclose()
         finally:
@@ -209,8 +209,9 @@ class Server:
         wire.unread(departure.unread)
         route = None if head is None else self._socket_route(head)
         if head is None or route is None:
-            await self._guest.serve(wire)
+            await self._guest.serve(conversation)
             return
+        conversation.work()
         try:
             check_handshake(head)
         except ClientError as error:

@@ -73,14 +73,23 @@ class _Socket:
         self._connection = connection
         self._caller = caller
         self._limits = limits
+        self._closing: trio.Event | None = None
 
     @property
     def caller(self) -> Caller:
         return self._caller
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """Whoever closes first says why; who comes later waits with it for the other side to agree."""
         with trio.move_on_after(self._limits.websocket_close_s):
-            await self._connection.aclose(code, cut(reason))
+            if self._closing is not None:
+                await self._closing.wait()
+                return
+            self._closing = trio.Event()
+            try:
+                await self._connection.aclose(code, cut(reason))
+            finally:
+                self._closing.set()
 
     async def _send(self, message: str | bytes) -> None:
         try:

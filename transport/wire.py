@@ -87,14 +87,18 @@ class Wire(trio.abc.HalfCloseableStream):
         await trio.lowlevel.wait_writable(self.socket)
 
     async def send_eof(self) -> None:
-        """Tell the client that nothing more will come."""
+        """Tell the client that nothing more will come.
+
+        Not to be cancelled: Hypercorn calls this in a task that Quart-Trio has cancelled already, and would leave the
+        connection open for ever.
+        """
         if self._closed:
             raise trio.ClosedResourceError
-        await trio.lowlevel.checkpoint()
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             raise trio.BrokenResourceError(str(error)) from error
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def aclose(self) -> None:
         """Close so that the client can read our last answer, even while it is still sending.
