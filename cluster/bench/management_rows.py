@@ -3,16 +3,18 @@
 import time
 from collections.abc import Iterator
 
-from .http import Address, Connection, prepare
+from .http import Address, BenchFailed, Connection, prepare
+from .load import SUCCESS
 from .measurements import Budget, Measurement, median_of
 from .nodes import open_node
-from .population import LOOKUP, REGION, REGISTER, body_of, lookup_body, make_instance, make_instances
+from .population import LOOKUP, REGION, REGISTER, ZONES, body_of, lookup_body, make_instance, make_instances
 from .rates import RateRow, highest_rate
 from .settings import BenchSettings
 from .subscribers import arrivals_s, open_subscribers
 
 WRITERS = 50
 OPERATOR = {"operatorId": "bench", "token": "bench"}
+CONTEXT = {"operation": "bench", "reason": "bench", "extensions": "{}", **OPERATOR}
 OPERATE_INSTANCE = "/api/management/operate-instance.json"
 
 ZONE_SERVICE = "bench.evacuated"
@@ -20,6 +22,7 @@ ZONE_INSTANCES = 1000
 ZONE_ROUNDS = 5
 
 GROUPS, RULES, CANARIES, OPERATIONS = 1000, 500, 200, 5000
+RULE_GROUPS = ("blue", "green")
 
 
 def writes(settings: BenchSettings) -> Iterator[Measurement]:
@@ -41,13 +44,12 @@ def evacuation(settings: BenchSettings) -> Iterator[Measurement]:
         for first in range(0, ZONE_INSTANCES, 100):
             connection.expect("POST", REGISTER, body_of(instances[first : first + 100]))
         last = f'"{instances[-1]["instanceId"]}"'.encode()
-        request = {"zoneId": zone, "regionId": REGION, "operatorId": "bench"}
         rounds: list[Measurement] = []
         for number in range(ZONE_ROUNDS):
             settings.progress(f"pulling a zone out: round {number + 1} of {ZONE_ROUNDS}")
             with open_subscribers(node.address, ZONE_SERVICE, 1) as subscribers:
                 started_s = time.perf_counter()
-                connection.expect("POST", "/api/management/zone/pull-out", request)
+                operate_zone(connection, ZONE_SERVICE, zone, done=False)
                 arrived_s = arrivals_s(subscribers, last)[-1]
                 rounds.append(
                     Measurement(
@@ -58,7 +60,7 @@ def evacuation(settings: BenchSettings) -> Iterator[Measurement]:
                         budget=Budget(50.0),
                     )
                 )
-            connection.expect("POST", "/api/management/zone/pull-in", request)
+            operate_zone(connection, ZONE_SERVICE, zone, done=True)
         yield median_of(rounds)
 
 
@@ -70,7 +72,7 @@ def loaded(settings: BenchSettings) -> Iterator[Measurement]:
         for size, budget in ((20, 15_000), (200, 12_000)):
             service = f"bench.ruled-{size}"
             connection.expect("POST", REGISTER, body_of(make_instances(0, size, service)))
-            _rule(connection, service, f"{service}-rule", ("blue", "green"))
+            create_rule(connection, service)
             request = prepare("POST", LOOKUP, lookup_body(service), address=node.address)
             row = RateRow(row="loaded", what=f"look-up of {size} instances, management loaded", budget=budget)
             yield highest_rate(settings, node, row, [[request]] * settings.connections)
@@ -78,14 +80,33 @@ def loaded(settings: BenchSettings) -> Iterator[Measurement]:
 
 def load_management(connection: Connection) -> None:
     """Fill a node with what a large fleet has accumulated."""
+    assert RULES * len(RULE_GROUPS) == GROUPS
     for number in range(RULES):
-        _rule(connection, f"bench.managed-{number}", f"rule-{number}", ("blue", "green"))
-    assert RULES * 2 == GROUPS
+        create_rule(connection, f"bench.managed-{number}")
     for number in range(CANARIES):
-        canary = {"serviceId": f"bench.managed-{number}", "ipWhitelist": ["10.1.0.0/16"], "groupId": "canary"}
-        connection.expect("POST", "/api/management/canary/config", canary)
+        canary = {"serviceId": f"bench.managed-{number}", "appId": "canary", "canaryIps": [f"10.9.0.{number}:8080"]}
+        connection.expect("POST", "/api/management/canary/update-canary-ips.json", canary | CONTEXT)
     for number in range(OPERATIONS):
-        connection.exchange(operate_instance(connection.address, number, "bench.operated", False))
+        answer = connection.exchange(operate_instance(connection.address, number, "bench.operated", False))
+        if SUCCESS not in answer.body:
+            raise BenchFailed(f"operation {number}: {answer.status} {answer.body[:300]!r}")
+
+
+def create_rule(connection: Connection, service: str) -> None:
+    """An active rule of a service, with its groups."""
+    group = {"serviceId": service, "regionId": REGION, "zoneId": ZONES[0], "appId": "bench", "status": "active"}
+    rule = {"serviceId": service, "name": "by-colour", "strategy": "weighted-round-robin", "status": "active"}
+    groups = [group | {"name": name, "weight": 50} for name in RULE_GROUPS]
+    body = {"routeRule": rule, "groups": groups} | CONTEXT
+    connection.expect("POST", "/api/management/group/create-route-rule.json", body)
+
+
+def operate_zone(connection: Connection, service: str, zone: str, *, done: bool) -> None:
+    """Pull a zone of a service out, or back in."""
+    key = {"regionId": REGION, "serviceId": service, "zoneId": zone}
+    operations = [{"zoneKey": key, "operations": ["pullout"]}]
+    body = {"zoneOperationsList": operations, "operationComplete": done} | CONTEXT
+    connection.expect("POST", "/api/management/zone/operate-zone-operations.json", body)
 
 
 def operate_instance(address: Address, number: int, service: str, done: bool) -> bytes:
@@ -94,17 +115,3 @@ def operate_instance(address: Address, number: int, service: str, done: bool) ->
     key = {"regionId": REGION, "serviceId": service, "instanceId": instance_id}
     body = {"instanceKey": key, "operation": "pullout", "operationComplete": done, **OPERATOR}
     return prepare("POST", OPERATE_INSTANCE, body, address=address)
-
-
-def _rule(connection: Connection, service: str, rule: str, groups: tuple[str, ...]) -> None:
-    """A released rule with its groups, by the REST API."""
-    body = {"routeId": rule, "serviceId": service, "name": rule, "strategy": "weighted-round-robin"}
-    connection.expect("POST", "/api/routing/rules", body)
-    for group in groups:
-        key = {"serviceId": service, "regionId": REGION, "zoneId": "zone1", "name": group}
-        created = connection.expect("POST", "/api/routing/groups", {**key, "groupType": "physical", "status": "active"})
-        data = created.get("data")
-        assert isinstance(data, dict)
-        link = {"groupId": data["groupId"], "weight": 50}
-        connection.expect("POST", f"/api/routing/rules/{rule}/groups", link)
-    connection.expect("POST", f"/api/routing/rules/{rule}/publish")
