@@ -9,7 +9,6 @@ from typing import NoReturn, TypeVar
 
 import click
 import trio
-from rich.console import Console
 
 from .control import ControlError, request
 from .faults import FaultError
@@ -18,7 +17,7 @@ from .foreground import run_in_foreground, wait_for_end
 from .launcher import NotUp
 from .logs import follow, tail
 from .state import DEFAULT_STATE, State, StateError
-from .table import cluster_table
+from .table import cluster_table, make_console
 from .topology import Topology, TopologyError, encode_toml, load_topology, node_settings, simple_topology
 from .watch import NodeView
 
@@ -179,7 +178,15 @@ def _node_command(name: str, text: str) -> None:
 _node_command("kill", "SIGKILL a node: it has no time for anything. Bring it back with restart.")
 _node_command("pause", "SIGSTOP a node: it stands still, and its connections stay open.")
 _node_command("resume", "SIGCONT a paused node.")
-_node_command("restart", "Stop a node if it runs, and start it again on the same data.")
+
+
+@cluster.command()
+@click.argument("node")
+@click.option("--wait", "wait_s", type=float, default=30.0, show_default=True, help="Seconds until it has to be up.")
+@state_option
+def restart(node: str, wait_s: float, state_directory: Path) -> None:
+    """Stop a node if it runs, start it again on the same data, and wait until it is up."""
+    _ask(state_directory, "restart", node=node, wait_s=wait_s)
 
 
 @cluster.command()
@@ -283,4 +290,4 @@ def _show(answer: dict[str, object], is_json: bool) -> None:
         return
     faults = answer["faults"]
     assert isinstance(faults, dict)
-    Console().print(cluster_table(_views(answer), faults))
+    make_console().print(cluster_table(_views(answer), faults))

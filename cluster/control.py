@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from .faults import Cut, FaultError, FaultTable
-from .launcher import Cluster
+from .launcher import Cluster, NotUp
 from .state import State, StateError
 from .topology import TopologyError
 
@@ -114,7 +114,7 @@ class Control:
             return {"error": f"unknown; known are {', '.join(self._actions)}"}
         try:
             return await self._actions[str(asked["do"])](asked)
-        except (FaultError, TopologyError) as error:
+        except (FaultError, NotUp, TopologyError) as error:
             return {"error": str(error)}
         except (KeyError, TypeError) as error:
             return {"error": f"a missing or unusable argument: {error}"}
@@ -153,6 +153,8 @@ class Control:
 
     async def _restart(self, arguments: Arguments) -> dict[str, object]:
         await self._cluster.restart(_text(arguments, "node"))
+        if wait_s := _number(arguments, "wait_s"):
+            await self._cluster.wait_until_up(wait_s, names=[_text(arguments, "node")])
         return {}
 
     async def _partition(self, arguments: Arguments) -> dict[str, object]:

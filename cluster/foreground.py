@@ -12,14 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import trio
-from rich.console import Console
 from rich.live import Live
 
 from .control import Control
 from .launcher import POLL_S, Cluster, Command, NotUp, open_cluster
 from .processes import node_command
 from .state import State, StateError
-from .table import cluster_table
+from .table import cluster_table, make_console
 from .topology import Topology
 from .watch import NodeView
 
@@ -100,7 +99,7 @@ async def _stop_on_signals(control: Control, cluster: Cluster) -> None:
 
 
 async def _show_until_cancelled(cluster: Cluster, timeout_s: float, *, is_json: bool) -> None:
-    console = Console()
+    console = make_console()
     if not console.is_terminal or is_json:
         views = await cluster.wait_until_up(timeout_s)
         _mark_up(cluster.state)

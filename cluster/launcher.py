@@ -100,12 +100,16 @@ class Cluster:
         return [views[name] for name in self.topology.names]
 
     async def wait_until_up(
-        self, timeout_s: float, progress: Callable[[Sequence[NodeView]], None] = lambda views: None
+        self,
+        timeout_s: float,
+        progress: Callable[[Sequence[NodeView]], None] = lambda views: None,
+        *,
+        names: Sequence[str] | None = None,
     ) -> list[NodeView]:
-        """Wait until every node is up. Raises `NotUp` when one ends, or when it takes too long."""
+        """Wait until every node, or each of `names`, is up. Raises `NotUp` when one ends, or when it takes too long."""
         deadline_s = trio.current_time() + timeout_s
         while True:
-            views = await self.views(brief=True)
+            views = [view for view in await self.views(brief=True) if names is None or view.name in names]
             progress(views)
             if all(view.is_up for view in views):
                 return views

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,15 +19,26 @@ STYLES = {
     "silent": "dim",
 }
 
+WIDTH = 140
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def make_console() -> Console:
+    """Standard output, wide enough for the table where nobody says how wide it is."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
+    return console
+
 
 def cluster_table(views: Sequence[NodeView], faults: Mapping[str, str], *, width: int | None = None) -> RenderableType:
     """What `artemis cluster status` shows."""
     with_region = len({view.region for view in views}) > 1
     table = Table(box=None, pad_edge=False, header_style="bold", width=width)
     for heading in ("node", *(["region"] if with_region else []), "zone", "url", "process", "status", "peer links"):
-        table.add_column(heading)
-    table.add_column("instances", justify="right")
-    table.add_column("lag", justify="right")
+        table.add_column(heading, no_wrap=heading != "peer links")
+    table.add_column("instances", justify="right", no_wrap=True)
+    table.add_column("lag", justify="right", no_wrap=True)
     for view in views:
         process = f"{view.process} ({view.pid})" if view.pid is not None else view.process
         table.add_row(
