@@ -101,6 +101,6 @@ class Managing:
         assert reply.status == 200
         return msgspec.json.decode(reply.body)
 
-    async def ask(self, name: str, **fields: object) -> Any:
+    async def ask(self, name: str, /, **fields: object) -> Any:
         """The answer of a POST under /api/management/, without its suffix."""
         return await self.post(f"/api/management/{name}.json", fields)
