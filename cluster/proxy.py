@@ -3,14 +3,17 @@
 `Network` is the switchboard: change its table through `apply`, and every open connection follows. A proxy
 forwards bytes without looking at them. Pieces wait in a short queue with the moment at which they are due,
 so that delay does not cost bandwidth; a flow that is cut is simply not read, and goes on after the heal with
-nothing missing, as TCP itself would.
+nothing missing, as TCP itself would. A proxy whose far node does not listen stops listening too, so that
+"refused", from which nodes learn that there is nobody, stays "refused".
 """
 
+import errno
 import random
 import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -24,6 +27,9 @@ PIECES_MAX = 64
 
 CONNECTIONS_MAX = 4096
 """Connections of one proxy. One more is reset at once."""
+
+PROBE_S = 0.05
+"""How often a node that refused is tried again."""
 
 CONNECT_S = 2.0
 """How long the far node may take to accept."""
@@ -50,6 +56,10 @@ class Network:
     def apply(self, change: Callable[[FaultTable], None]) -> None:
         """Change the table, and let every connection notice."""
         change(self.table)
+        self.notify()
+
+    def notify(self) -> None:
+        """Let everybody who waits look again."""
         self.changed.set()
         self.changed = trio.Event()
 
@@ -78,17 +88,58 @@ class Proxy:
     port: int = 0
     """Known after `run` has started when it was 0."""
     statistics: PathStatistics = field(default_factory=PathStatistics)
+    _is_refused: bool = False
+    """Whether the far node refused the last connection: nobody listens there."""
 
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Started once the port is open."""
+        """Serve until cancelled. Started once the port is known."""
         listeners = await trio.open_tcp_listeners(self.port, host=self.host)
         self.port = int(listeners[0].socket.getsockname()[1])
         task_status.started()
-        await trio.serve_listeners(self._serve, listeners)
+        async with trio.open_nursery() as conversations:
+            while True:
+                async with trio.open_nursery() as listening:
+                    serve = partial(trio.serve_listeners, handler_nursery=conversations)
+                    listening.start_soon(serve, self._serve, listeners, name="accept")
+                    await self._until_unreachable()
+                    listening.cancel_scope.cancel()
+                await self._until_reachable()
+                listeners = await self._listen_again()
+
+    async def _until_unreachable(self) -> None:
+        """Wait until whoever connects should be refused."""
+        while not (self._is_refused or self._cut() is Cut.RESET):
+            await self.network.changed.wait()
+
+    async def _until_reachable(self) -> None:
+        while True:
+            while self._cut() is Cut.RESET:
+                await self.network.changed.wait()
+            if not self._is_refused:
+                return
+            probe = await self._dial()
+            if probe is not None:
+                await trio.aclose_forcefully(probe)
+                self._is_refused = False
+            else:
+                await trio.sleep(PROBE_S)
+
+    async def _listen_again(self) -> list[trio.SocketListener]:
+        """The same port once more; waits while somebody else has it."""
+        while True:
+            try:
+                return await trio.open_tcp_listeners(self.port, host=self.host)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            await trio.sleep(PROBE_S)
+
+    def _cut(self) -> Cut:
+        return self.network.table.link(self.source, self.target)
 
     async def _serve(self, near: trio.SocketStream) -> None:
         self.statistics.opened += 1
@@ -119,7 +170,8 @@ class Proxy:
             try:
                 return await trio.open_tcp_stream(*self.target_address)
             except OSError:
-                return None
+                self._is_refused = True
+                self.network.notify()
         return None
 
     async def _forward(self, near: trio.SocketStream, far: trio.SocketStream) -> bool:

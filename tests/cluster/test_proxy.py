@@ -35,6 +35,13 @@ class Wire:
     async def connect(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self.proxy.port)
 
+    async def connect_eventually(self) -> trio.SocketStream:
+        while True:
+            try:
+                return await self.connect()
+            except OSError:
+                await trio.sleep(0.01)
+
 
 @asynccontextmanager
 async def open_wire() -> AsyncGenerator[Wire]:
@@ -128,10 +135,9 @@ async def test_a_reset_cut_ends_open_connections_and_turns_new_ones_away() -> No
         assert await receive_exactly(stream, 3) == b"one"
         wire.network.apply(lambda table: table.cut(table.select("a|b"), cut=Cut.RESET))
         assert await is_reset(stream)
-        async with await wire.connect() as another:
-            assert await is_reset(another)
+        await until_refused(wire.proxy.port)
         wire.network.apply(lambda table: table.heal())
-        async with await wire.connect() as healed:
+        async with await wire.connect_eventually() as healed:
             await healed.send_all(b"two")
             assert await receive_exactly(healed, 3) == b"two"
 
@@ -170,7 +176,28 @@ async def test_a_lossy_wire_can_break_a_connection() -> None:
         assert await is_reset(stream)
 
 
-async def test_a_node_that_is_not_there_looks_like_a_reset() -> None:
+async def until_accepted(port: int) -> None:
+    """Return when a new connection is neither refused nor reset."""
+    while True:
+        with suppress(OSError, trio.BrokenResourceError):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                if await hears_nothing(stream):
+                    return
+        await trio.sleep(0.01)
+
+
+async def until_refused(port: int) -> None:
+    """Return when connections are refused, as by a port on which nobody listens."""
+    while True:
+        try:
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await is_reset(stream)
+        except OSError:
+            return
+
+
+async def test_a_node_that_is_not_there_is_refused_until_it_is() -> None:
+    """Refusal tells a starting node that there is nobody to ask: a proxy must not turn it into something else."""
     async with trio.open_nursery() as nursery:
         probe = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = probe[0].socket.getsockname()[1]
@@ -178,8 +205,13 @@ async def test_a_node_that_is_not_there_looks_like_a_reset() -> None:
         proxy = Proxy(Network(FaultTable(["a", "b"])), "a", "b", ("127.0.0.1", port))
         await nursery.start(proxy.run)
         with trio.fail_after(PATIENCE_S):
+            await until_refused(proxy.port)
+            listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, serve_echo, listeners)
+            await until_accepted(proxy.port)
             async with await trio.open_tcp_stream("127.0.0.1", proxy.port) as stream:
-                assert await is_reset(stream)
+                await stream.send_all(b"hello")
+                assert await receive_exactly(stream, 5) == b"hello"
         nursery.cancel_scope.cancel()
 
 
