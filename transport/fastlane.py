@@ -215,7 +215,7 @@ class Conversation:
         self._socket: socket.socket = wire.socket
         self._out: list[bytes] = []
         self._plan: Plan | None = None
-        """What `_answer` stopped at; None when it only ran out of bytes."""
+        """What is being answered, or what `_answer` stopped at; None when it only ran out of bytes."""
         self._closing = False
 
     async def run(self) -> Departure | None:
@@ -296,7 +296,9 @@ class Conversation:
                 data = await self._answer_slowly(plan, data)
                 if self._closing:
                     return None
-                if not data:
+                if data:
+                    await trio.lowlevel.checkpoint()
+                else:
                     self.rest()
 
     def _answer(self, data: bytes) -> int:
@@ -315,13 +317,14 @@ class Conversation:
                     position = end
                     continue
                 plan = lane.plan(raw)
+            self._plan = plan
             if not plan.in_place or end + plan.length > size:
-                self._plan = plan
-                break
+                return position
             self._respond(plan, data[end : end + plan.length])
             position = end + plan.length
             if position == size or self._closing:
                 break
+        self._plan = None
         return position
 
     def _respond(self, plan: Plan, body: bytes) -> None:
@@ -391,13 +394,13 @@ class Conversation:
         if plan.expects and not rest:
             await self.wire.send_all(CONTINUE)
         body, rest = await self._receive_body(plan, rest)
-        self._plan = None
         if plan.refusal is None:
             self._respond(plan, body)
         else:
             reply = error_reply(plan.refusal, plan.path)
             self._queue(plan, reply)
             self._observe(plan.name, reply, 0.0)
+        self._plan = None
         await self._flush()
         return rest
 
@@ -436,7 +439,7 @@ class _Gone(Exception):
 
 def _screen(buffer: bytearray, searched: int, limits: Limits) -> None:
     """Refuse at once what will never become a head."""
-    start = buffer.lstrip(b"\r\n")[:1]
+    start = buffer[:64].lstrip(b"\r\n")[:1]
     if start and not b"A" <= start <= b"Z":
         raise ClientError(400, "this is not HTTP")
     if buffer.find(b"\n\n", max(0, searched - 1)) >= 0:

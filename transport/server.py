@@ -72,17 +72,17 @@ async def open_server(
     async with trio.open_nursery() as nursery:
         server = Server(
             listener or open_listener(host, port, limits),
-            nursery,
             lane=Lane(routes if fast_lane else (), limits=limits, cors=cors, observer=observer),
             guest=Guest(app, limits),
             sockets=sockets if fast_lane else (),
             open_sockets=open_sockets,
         )
-        nursery.start_soon(server.run, name="listener")
+        await nursery.start(server.run, name="server")
         try:
             yield server
         finally:
-            await server.aclose(deadline_s=0)
+            with trio.CancelScope(shield=True):
+                await server.aclose(deadline_s=0)
 
 
 class Server:
@@ -91,7 +91,6 @@ class Server:
     def __init__(
         self,
         listener: socket.socket,
-        nursery: trio.Nursery,
         *,
         lane: Lane,
         guest: Guest,
@@ -102,7 +101,8 @@ class Server:
         self.port: int = listener.getsockname()[1]
         self._acceptor = Acceptor(listener, self._admit)
         self._accepting = trio.CancelScope()
-        self._nursery = nursery
+        self._nursery: trio.Nursery
+        self._ended = trio.Event()
         self._lane = lane
         self._limits = lane.limits
         self._guest = guest
@@ -121,12 +121,17 @@ class Server:
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(len(self._conversations), len(self._open_sockets), self._refused)
 
-    async def run(self) -> None:
-        """Accept and watch until `aclose`."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, name="watch of the connections")
-            with self._accepting:
-                await self._acceptor.run()
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Accept, watch, and serve until `aclose`."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._watch, name="watch of the connections")
+                task_status.started()
+                with self._accepting:
+                    await self._acceptor.run()
+                await trio.sleep_forever()
+        finally:
+            self._ended.set()
 
     async def aclose(self, deadline_s: float = 10.0, reason: str = "") -> None:
         """Stop: accept nothing more, dismiss the sockets, let open requests finish, and cut what is left in time.
@@ -149,6 +154,7 @@ class Server:
         for conversation in self._conversations:
             conversation.wire.abort()
         self._nursery.cancel_scope.cancel()
+        await self._ended.wait()
 
     async def _watch(self) -> None:
         """Look at the clock for all connections, and cancel those that have waited too long."""

@@ -75,6 +75,13 @@ async def test_bodies_may_be_chunked(fast_lane: bool, size: int) -> None:
             assert (await client.answer()).body == BODY
 
 
+async def test_chunked_requests_may_be_pipelined(fast_lane: bool) -> None:
+    head = message("POST", "/echo", content_type="application/json", transfer_encoding="chunked")
+    async with serving(fast_lane=fast_lane) as server, connected(server) as client:
+        await client.send(b"".join(head + chunked(b"[%d]" % number, 2) for number in range(50)))
+        assert [(await client.answer()).body for _ in range(50)] == [b"[%d]" % number for number in range(50)]
+
+
 async def test_the_java_client_sends_gzip_in_chunks_after_its_head(fast_lane: bool) -> None:
     head = message(
         "POST",

@@ -204,10 +204,19 @@ async def test_every_request_is_observed_once_under_the_name_of_its_route(fast_l
         await client.ask("POST", "/refuse", b"{}")
         await client.ask("GET", "/things/a")
         await client.ask("GET", "/nowhere")
+        await client.ask("POST", "/nowhere/else", b"{}")
     assert counter.seen == [
         ("echo", 200, "success"),
         ("echo", 415, "bad-request"),
         ("refuse", 409, "bad-request"),
         ("thing", 200, "success"),
         ("none", 404, "data-not-found"),
+        ("none", 404, "data-not-found"),
     ]
+
+
+async def test_a_crash_is_observed_under_the_name_of_its_route() -> None:
+    counter = Counter()
+    async with serving(observer=counter) as server, connected(server) as client:
+        await client.ask("POST", "/crash", b"{}")
+    assert counter.seen == [("crash", 500, "internal-service-error")]

@@ -108,6 +108,16 @@ async def test_idle_connections_are_closed_at_once_when_the_node_stops(fast_lane
         assert await fresh.ended()
 
 
+async def test_closing_the_server_does_not_cancel_who_closes_it(fast_lane: bool) -> None:
+    reached = False
+    async with serving(fast_lane=fast_lane) as server:
+        await server.aclose(1)
+        await server.aclose(1)
+        await trio.lowlevel.checkpoint()
+        reached = True
+    assert reached
+
+
 async def test_open_requests_are_finished_and_new_connections_refused(fast_lane: bool) -> None:
     arrived, finish = trio.Event(), trio.Event()
 
