@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 import trio
 
 from artemis.store.management.draft import Draft, Plan
-from artemis.store.management.effects import announce
+from artemis.store.management.effects import Effect, announcements
 from artemis.store.management.errors import Refused
 from artemis.store.management.management import Management
 from artemis.store.management.records import Audit, Record
@@ -213,7 +213,7 @@ class ManagementWriter:
         )
         applied = self._management.apply(records)
         self._management.audit.add(audits)
-        self._effects.reviewed(announce(applied.effect, self._registry, now_ms=self._clock.now_ms()))
+        await self._announce(applied.effect)
         if records or audits:
             self._effects.recorded(records, audits)
         self._statistics.writes += len(planned)
@@ -222,6 +222,15 @@ class ManagementWriter:
         for item in news:
             item.stored = True
             item.done.set()
+
+    async def _announce(self, effect: Effect) -> None:
+        """Tell subscribers; a great many instances at once are told in steps, and others run in between."""
+        told = False
+        for changes in announcements(effect, self._registry, now_ms=self._clock.now_ms()):
+            if told:
+                await trio.lowlevel.checkpoint()
+            self._effects.reviewed(changes)
+            told = bool(changes)
 
     async def _write(self, records: list[Record], audits: list[Audit]) -> None:
         if records or audits:

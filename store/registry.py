@@ -205,9 +205,10 @@ class Registry(ReplicatedInstances):
         *,
         now_ms: int,
         ips: Collection[str] | None = None,
+        zones: Collection[str] | None = None,
         rpc_reload: bool = False,
     ) -> list[ServiceChange]:
-        """Ask anew which instances are pulled out, in these services (None: all), with these ips (None: any).
+        """Ask anew which instances are pulled out: in these services, with these ips, in these zones (None: any).
 
         What leaves or returns is announced, one step per service, as `delete` or `new`.
         """
@@ -216,6 +217,8 @@ class Registry(ReplicatedInstances):
         for service in found:
             for entry in service.entries.values():
                 if not entry.live or (ips is not None and entry.ip not in ips):
+                    continue
+                if zones is not None and entry.zone_key not in zones:
                     continue
                 down = self._is_down(entry)
                 if down != entry.down:

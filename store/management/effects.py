@@ -1,10 +1,14 @@
 """What a change of records does to discovery: whose instances to look at again, and who is told to reload."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from artemis.store.changes import ServiceChange
 from artemis.store.registry import Registry
+
+SLICE_ENTRIES: Final = 2000
+"""Instances looked at in one go, as far as whole services allow: some milliseconds."""
 
 
 @dataclass(slots=True)
@@ -17,8 +21,8 @@ class Effect:
     """Everything with these ips was pulled out or in: told instance by instance."""
     zones: set[str] = field(default_factory=set[str])
     """A zone or group of these services was: RPC clients are told to reload."""
-    everywhere: bool = False
-    """A zone was pulled out or in for every service: as `zones`, for all."""
+    everywhere: set[str] = field(default_factory=set[str])
+    """These zones were pulled out or in for every service: RPC clients are told to reload."""
     reload: set[str] = field(default_factory=set[str])
     """Rules, members, logical instances or the canary of these services changed."""
 
@@ -28,18 +32,37 @@ class Effect:
 
 def announce(effect: Effect, registry: Registry, *, now_ms: int) -> list[ServiceChange]:
     """Bring the registry in line with the records. Returns what subscribers are to be told, in order."""
-    changes: list[ServiceChange] = []
+    return [change for changes in announcements(effect, registry, now_ms=now_ms) for change in changes]
+
+
+def announcements(effect: Effect, registry: Registry, *, now_ms: int) -> Iterator[list[ServiceChange]]:
+    """The same in steps of some milliseconds, between which a caller may let others run. Walk it to its end."""
+    if effect.zones:
+        yield registry.review(sorted(effect.zones), now_ms=now_ms, rpc_reload=True)
     if effect.everywhere:
-        changes += registry.review(None, now_ms=now_ms, rpc_reload=True)
-    elif effect.zones:
-        changes += registry.review(sorted(effect.zones), now_ms=now_ms, rpc_reload=True)
+        for keys in _slices(registry):
+            yield registry.review(keys, now_ms=now_ms, zones=effect.everywhere, rpc_reload=True)
     if effect.services:
-        changes += registry.review(sorted(effect.services), now_ms=now_ms)
+        yield registry.review(sorted(effect.services), now_ms=now_ms)
     if effect.servers:
-        changes += registry.review(None, now_ms=now_ms, ips=_spellings(effect.servers))
+        ips = _spellings(effect.servers)
+        for keys in _slices(registry):
+            yield registry.review(keys, now_ms=now_ms, ips=ips)
     if effect.reload:
-        changes += registry.reload(sorted(effect.reload), now_ms=now_ms)
-    return changes
+        yield registry.reload(sorted(effect.reload), now_ms=now_ms)
+
+
+def _slices(registry: Registry) -> Iterator[list[str]]:
+    """The keys of all services, in lists of about equally many instances."""
+    keys: list[str] = []
+    count = 0
+    for service in list(registry.services.values()):
+        keys.append(service.key)
+        count += len(service.entries)
+        if count >= SLICE_ENTRIES:
+            yield keys
+            keys, count = [], 0
+    yield keys
 
 
 def _spellings(ips: Iterable[str]) -> set[str] | None:

@@ -114,7 +114,7 @@ class Impact:
                 if service_key:
                     effect.zones.add(service_key)
                 else:
-                    effect.everywhere = True
+                    effect.everywhere.add(zone_key)
             effect.reload |= self._logical_in_zone(region_key, service_key, zone_key)
 
     def _logical_in_zone(self, region_key: str, service_key: str, zone_key: str) -> set[str]:

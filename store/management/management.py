@@ -70,9 +70,7 @@ class Management:
 
     def is_down(self, service_key: str, instance_key: str, ip: str, zone_key: str, group_key: str) -> bool:
         """Whether operators took this instance of our region out of discovery."""
-        return self._visibility.is_down(
-            Place(self.region_key, service_key, instance_key, ip.lower(), zone_key, group_key)
-        )
+        return self._visibility.keeps_out(self.region_key, service_key, instance_key, ip.lower(), zone_key, group_key)
 
     def is_down_at(self, place: Place) -> bool:
         """The same for an instance of any region."""

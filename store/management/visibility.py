@@ -90,16 +90,25 @@ class Visibility:
 
     def is_down(self, place: Place) -> bool:
         """Whether anything takes an instance at this place out of discovery."""
-        region, service = place.region_key, place.service_key
-        if self._instances and f"{region}\n{service}\n{place.instance_key}" in self._instances:
+        return self.keeps_out(
+            place.region_key, place.service_key, place.instance_key, place.ip, place.zone_key, place.group_key
+        )
+
+    def keeps_out(self, region: str, service: str, instance: str, ip: str, zone: str, group: str) -> bool:
+        """The same for the parts of a place: asked for every instance that registers, and so without ceremony."""
+        if self._instances and f"{region}\n{service}\n{instance}" in self._instances:
             return True
-        if self._servers and place.ip and f"{region}\n{place.ip}" in self._servers:
+        if self._servers and ip and f"{region}\n{ip}" in self._servers:
             return True
         if self._zones:
-            zone = place.zone_key
             if f"{region}\n{service}\n{zone}" in self._zones or f"{region}\n\n{zone}" in self._zones:
                 return True
-        return bool(self._groups) and any(path in self._groups for path in _group_paths(place))
+        if not self._groups:
+            return False
+        if "/" in group or "/" in instance:
+            place = Place(region, service, instance, ip, zone, group)
+            return any(path in self._groups for path in _group_paths(place))
+        return f"{service}/{region}/{zone}/{group}" in self._groups
 
     def causes(self, place: Place) -> list[Cause]:
         """Everything that takes an instance at this place out of discovery; empty when nothing does."""
