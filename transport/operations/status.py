@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from artemis.actors.clock import Clock
+from artemis.store.instances import decode_instance
 from artemis.store.leases import Entry
 from artemis.store.ratelimit import RateLimiter
 from artemis.store.registry import Registry
@@ -110,9 +111,8 @@ class StatusOperations:
 
     def _lease(self, entry: Entry, lease_s: float, now_ms: int) -> dict[str, object]:
         renewed_ms = now_ms - int((lease_s - entry.deadline_s + entry.ttl_s) * 1000)
-        parts = [self._registry.region_key, entry.zone_key, entry.service.key, entry.key]
         return {
-            "instance": "/".join(parts),
+            "instance": decode_instance(entry.json).text(),
             "creationTime": local_time(entry.registered_ms),
             "renewalTime": local_time(renewed_ms),
             "evitionTime": local_time(0),
