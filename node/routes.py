@@ -139,6 +139,7 @@ def _management_routes(core: Core, standing: Standing) -> list[Route]:
         core.clock,
         standing=standing,
         limit_of=limit_of(core.config, "management"),
+        address_of=client_address(core.config.node.trusted_proxies),
     )
     return management.routes(desk)
 

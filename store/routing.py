@@ -25,6 +25,9 @@ UP: Final = frozenset({"", "up"})
 NETWORKS_MAX: Final = 1_000
 """White lists kept in parsed form. One more and all are parsed again when needed."""
 
+PLANS_MAX: Final = 20_000
+"""Services planned for, and wheels turned, at a time. One more and the oldest is made again when it is needed."""
+
 Network = IPv4Network | IPv6Network
 
 
@@ -125,13 +128,10 @@ class Router:
         rules = self._management.rules(table.key)
         plan = self._plans.get(table.key)
         if plan is None or plan.revision != table.revision or plan.rules is not rules:
+            if plan is None and len(self._plans) >= PLANS_MAX:
+                del self._plans[next(iter(self._plans))]
             plan = self._plans[table.key] = self._make_plan(table, rules)
         return plan
-
-    def forget_unused(self, services: dict[str, ServiceTable]) -> None:
-        """Drop plans of services that are gone. For a slow timer."""
-        for key in [key for key in self._plans if key not in services]:
-            del self._plans[key]
 
     def is_canary_caller(self, canary: CanaryGroup, ip: str) -> bool:
         """Whether the caller's address is on the white list."""
@@ -163,6 +163,8 @@ class Router:
         if wheel is None or wheel.weights != weights:
             wheel = WeightedWheel(weights)
             if turn:
+                if len(self._wheels) >= PLANS_MAX:
+                    del self._wheels[next(iter(self._wheels))]
                 self._wheels[rule.rule_id] = wheel
         return wheel.next(candidates) if turn else wheel.peek(candidates)
 

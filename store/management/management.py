@@ -84,10 +84,10 @@ class Management:
         """The effective rules, logical instances and canary of a service; the same object until they change."""
         return self._rules.get(service_key, NO_RULES)
 
-    def decorations(self, service_key: str, table: ServiceTable | None) -> Decoration:
+    def decorations(self, service_key: str, service: ServiceTable | None) -> Decoration:
         """Logical instances and route rules of a service as JSON; the same objects until they change."""
         rules = self._rules.get(service_key)
-        return NOTHING if rules is None else self._decorations.of(rules, service_key, table)
+        return NOTHING if rules is None else self._decorations.of(rules, service_key, service)
 
     def services_with_logical_instances(self) -> set[str]:
         """Keys of the services that have instances nobody registers."""

@@ -350,3 +350,10 @@ async def test_two_filters_of_the_service_instance_logs_are_swapped_as_in_the_or
     await managing.ask("group/insert-service-instances", **WHO, serviceInstances=[LOGICAL])
     assert (await managing.ask("log/service-instance-logs", operation="create"))["logs"] == []
     assert len((await managing.ask("log/service-instance-logs", operatorId="create"))["logs"]) == 1
+
+
+async def test_the_audit_log_knows_where_a_write_came_from(managing: Managing) -> None:
+    await managing.ask("operate-instance", **WRITES["operate-instance"])
+    (row,) = managing.node.management.audit.rows()
+    entry = row.entry()
+    assert (entry.address, entry.node_id, entry.operator_id) == ("10.8.8.8", "node-a", "op")

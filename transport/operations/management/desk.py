@@ -17,7 +17,7 @@ from artemis.store.ratelimit import RateLimiter
 from artemis.store.registry import Registry
 
 from ...errors import ClientError
-from ...requests import Handler, Reply, Request, Route
+from ...requests import Caller, Handler, Reply, Request, Route
 from ..answers import RATE_LIMITED_MESSAGE, answer, failure
 from ..standing import Standing, not_up
 
@@ -28,6 +28,11 @@ T = TypeVar("T")
 V = TypeVar("V", bound=Value)
 
 SUCCESS: Final = answer(b"")
+
+
+def peer_address(caller: Caller) -> str:
+    """The other end of the connection."""
+    return caller.ip
 
 
 class Writer(Protocol):
@@ -62,13 +67,19 @@ class Desk:
         *,
         standing: Standing,
         limit_of: Callable[[str], int],
+        address_of: Callable[[Caller], str] = lambda caller: caller.ip,
     ) -> None:
-        """`limit_of` gives the calls per ten seconds that one of the LIMITED reads may take; 0 for no limit."""
+        """`limit_of` gives the calls per ten seconds that one of the LIMITED reads may take; 0 for no limit.
+
+        `address_of` says where a request really comes from, for the audit log.
+        """
         self.management = management
         self.registry = registry
         self.writer = writer
         self.clock = clock
         self.standing = standing
+        self.address_of = address_of
+        self.address_of = address_of
         self._limiters = {name: RateLimiter(limit_of(name)) for name in LIMITED}
 
     def table(self, kind: Kind[V]) -> Table[V]:
@@ -83,7 +94,7 @@ class Desk:
             operation=(ask.operation or "").strip(),
             reason=ask.reason,
             extensions=ask.extensions or "",
-            address=request.caller.ip,
+            address=self.address_of(request.caller),
         )
 
     async def write(self, plan: Plan[object], text: str) -> Reply:
