@@ -13,30 +13,25 @@ How it works
 
 import socket
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import trio
 
-from .bodies import Chunks, encoding_of, inflate, too_large
+from .bodies import Chunks, inflate
 from .errors import ClientError
-from .heads import HTTP2_PREFACE, Head, parse_head
+from .heads import Head
 from .limits import Limits
-from .negotiation import refusal
-from .observation import UNROUTED, Observer
-from .requests import JSON, NOTHING, Caller, Reply, Request, Route, SyncHandler, error_reply
-from .responses import CLOSE, CONTINUE, KEEP_ALIVE, Cors, date_line, render, start_of
+from .observation import UNROUTED
+from .plans import Lane, Plan, header_too_large
+from .requests import JSON, NOTHING, Caller, Reply, Request, error_reply
+from .responses import CLOSE, CONTINUE, KEEP_ALIVE, render
 from .wire import RECEIVE_BYTES, Wire
 
 HEAD_END = b"\r\n\r\n"
 BATCH_MAX = 32
 """Pipelined requests answered in one go; then other connections have their turn."""
-PLANS_MAX = 1024
-"""Different heads remembered. One more and all are forgotten, and parsed again as they come."""
-PLAN_BYTES_MAX = 2048
-"""A longer head is parsed each time."""
 FIRST_RECEIVE_BYTES = 16 * 1024
 CONNECTION = CLOSE + KEEP_ALIVE
 LAST_WORDS_S = 1.0
@@ -64,125 +59,6 @@ class Departure(NamedTuple):
 
     head: Head | None
     unread: bytes
-
-
-class Plan:
-    """All that can be decided about a request from its head."""
-
-    __slots__ = (
-        "chunked",
-        "departs",
-        "encoding",
-        "expects",
-        "fatal",
-        "forwarded_for",
-        "handler",
-        "head",
-        "headers",
-        "in_place",
-        "keep_alive",
-        "length",
-        "loose",
-        "method",
-        "name",
-        "path",
-        "query",
-        "refusal",
-        "size",
-        "start",
-        "tail",
-    )
-
-    def __init__(
-        self, head: Head | None, size: int, route: Route | None, tail: tuple[tuple[bytes, bytes], ...]
-    ) -> None:
-        self.head = head
-        self.size = size
-        """Of the head, in bytes."""
-        self.tail = tail
-        """Headers that every answer to this head carries."""
-        self.departs = route is None
-        self.refusal: ClientError | None = None
-        self.fatal = False
-        """Answer the refusal without reading on, and close."""
-        self.name = UNROUTED if route is None else route.name
-        self.handler = None if route is None else cast(SyncHandler, route.handler)
-        self.loose = route is not None and route.loose
-        self.encoding = b""
-        self.in_place = False
-        if head is None:
-            self.method = self.path = ""
-            return
-        self.method, self.path, self.query = head.method.decode(), head.path.decode("latin-1"), head.query
-        self.headers, self.length, self.chunked = head.headers, head.length, head.chunked
-        self.keep_alive = head.keep_alive
-        self.expects = not head.http_1_0 and (head.header(b"expect") or b"").lower() == b"100-continue"
-        forwarded_for = head.header(b"x-forwarded-for")
-        self.forwarded_for = None if forwarded_for is None else forwarded_for.decode("latin-1")
-        self.start = start_of(200, JSON, tail)
-
-
-class Lane:
-    """What all conversations share."""
-
-    def __init__(
-        self, routes: Iterable[Route], *, limits: Limits, cors: Cors, observer: Observer | None = None
-    ) -> None:
-        self.routes = {(route.method.encode(), route.path.encode()): route for route in routes if route.hot}
-        self.limits = limits
-        self.cors = cors
-        self.observer = observer
-        self.draining = False
-        """Every answer is the last one of its connection."""
-        self.plans: dict[bytes, Plan] = {}
-        self.now_s = 0.0
-        self.date = b""
-        self.tick()
-
-    def tick(self) -> None:
-        """Look at the clocks. Called by the watch, at least once a second."""
-        self.now_s = trio.current_time()
-        self.date = date_line(time.time())
-
-    def plan(self, raw: bytes) -> Plan:
-        """Decide what to do about a head that was not seen lately."""
-        plan = self._decide(raw)
-        if plan.in_place and len(raw) <= PLAN_BYTES_MAX:
-            if len(self.plans) >= PLANS_MAX:
-                self.plans.clear()
-            self.plans[raw] = plan
-        return plan
-
-    def _decide(self, raw: bytes) -> Plan:
-        if raw == HTTP2_PREFACE:
-            return Plan(None, len(raw), None, ())
-        try:
-            if len(raw) > self.limits.header_bytes:
-                raise _header_too_large(self.limits)
-            head = parse_head(raw)
-        except ClientError as error:
-            return self._refused(Plan(None, len(raw), None, ()), error)
-        path = head.path.removesuffix(b"/")
-        route = self.routes.get((head.method, path))
-        plan = Plan(head, len(raw), route, self._tail(head))
-        if head.length > self.limits.body_bytes:
-            return self._refused(plan, too_large(self.limits.body_bytes))
-        if route is not None:
-            plan.refusal = refusal(route, head.header, self.limits)
-            if plan.refusal is None:
-                plan.encoding = encoding_of(head.header(b"content-encoding"))
-                plan.in_place = not (plan.chunked or plan.expects)
-        return plan
-
-    def _refused(self, plan: Plan, error: ClientError) -> Plan:
-        plan.refusal, plan.fatal, plan.departs = error, True, False
-        return plan
-
-    def _tail(self, head: Head) -> tuple[tuple[bytes, bytes], ...]:
-        cors = self.cors.headers(head.path.decode("latin-1"), head.header(b"origin"))
-        if not head.keep_alive:
-            return (*cors, *CLOSE)
-        return (*cors, *KEEP_ALIVE) if head.http_1_0 else cors
 
 
 class Conversation:
@@ -445,8 +321,4 @@ def _screen(buffer: bytearray, searched: int, limits: Limits) -> None:
     if buffer.find(b"\n\n", max(0, searched - 1)) >= 0:
         raise ClientError(400, "lines of a request end with CR LF")
     if len(buffer) > limits.header_bytes:
-        raise _header_too_large(limits)
-
-
-def _header_too_large(limits: Limits) -> ClientError:
-    return ClientError(431, f"the header section is larger than {limits.header_bytes} bytes")
+        raise header_too_large(limits)

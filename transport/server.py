@@ -16,12 +16,13 @@ from quart import Blueprint
 
 from .app import build_app
 from .errors import ClientError
-from .fastlane import Conversation, Departure, Lane
+from .fastlane import Conversation, Departure
 from .handover import Guest
 from .heads import Head
 from .limits import Limits
 from .listener import Acceptor, open_listener
 from .observation import Observer
+from .plans import Lane
 from .quart_sockets import socket_blueprint
 from .requests import Caller, Reply, Route
 from .responses import Cors
