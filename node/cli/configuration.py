@@ -8,6 +8,7 @@ import click
 
 from ..config import Config
 from ..keys import all_keys, show
+from ..reference import configuration_reference
 from ..sources import ConfigError, load
 from .exits import USAGE, Failure
 from .output import print_json, print_table
@@ -70,7 +71,15 @@ def loaded(file: Path | None, settings: Sequence[str], flags: Mapping[str, str |
 @takes_configuration
 @click.option("--json", "as_json", is_flag=True, help="JSON for scripts instead of a table.")
 @click.option("--help-keys", is_flag=True, help="Describe every key instead: what it is for and what is allowed.")
-def config(file: Path | None, settings: Sequence[str], as_json: bool, help_keys: bool, **flags: str | None) -> None:
+@click.option("--markdown", is_flag=True, hidden=True, help="The tables of docs/reference/configuration.md.")
+def config(
+    file: Path | None,
+    settings: Sequence[str],
+    as_json: bool,
+    help_keys: bool,
+    markdown: bool,
+    **flags: str | None,
+) -> None:
     """Show every setting that `artemis serve` with the same flags would use, and where it comes from.
 
     Sources in rising priority: defaults, the file, ARTEMIS_* variables, flags.
@@ -81,6 +90,9 @@ def config(file: Path | None, settings: Sequence[str], as_json: bool, help_keys:
         artemis config --config /etc/artemis/artemis.toml --set registry.lease_ttl_s=30
         artemis config --help-keys
     """
+    if markdown:
+        click.echo(configuration_reference(), nl=False)
+        return
     if help_keys:
         print_table(
             ("KEY", "ALLOWED", "DEFAULT", "PURPOSE"),

@@ -119,7 +119,7 @@ def test_the_cluster_is_a_table_in_the_file(tmp_path: Path) -> None:
     [
         ({"registry.lease_ttl_min_s": 100, "registry.lease_ttl_max_s": 10}, "registry.lease_ttl_min_s"),
         ({"registry.sweep_interval_s": 5, "registry.lease_ttl_s": 1}, "registry.sweep_interval_s"),
-        ({"rate_limits.operations": "registry.regster:5"}, "rate_limits.operations"),
+        ({"rate_limits.operations": "registry.enroll:5"}, "rate_limits.operations"),
         ({"cluster.nodes": "zone1:localhost"}, "cluster.nodes"),
         ({"cluster.nodes": "zone1:http://a:1;zone2:http://a:1"}, "cluster.nodes"),
         ({"cluster.dialects": "http://a:1=rpc"}, "cluster.dialects"),
