@@ -183,3 +183,32 @@ def test_operations_of_another_region_concern_nobody_here(node: Managed) -> None
     assert node.shown() == {"i1", "i2", "i3"}
     assert node.told() == []
     assert node.management.is_down_at(node.place("i2", ip="10.0.0.2", region_id="elsewhere"))
+
+
+def test_a_peer_that_hears_of_it_tells_its_subscribers_the_same(node: Managed) -> None:
+    peer = Managed("node-b")
+    peer.register(
+        instance("i1", ip="10.0.0.1"),
+        instance("i2", ip="10.0.0.2", group_id="G1"),
+        instance("i3", ip="10.0.0.2", zone_id="zone2"),
+    )
+    peer.told()
+    group = node.group("g1")
+    for step in (
+        partial(node.instance, "i1"),
+        partial(node.server, "10.0.0.2"),
+        partial(node.server, "10.0.0.2", complete=True),
+        partial(node.zone, "zone1", ""),
+        partial(node.zone, "zone1", "", complete=True),
+        partial(node.group_operation, group),
+        partial(node.rule, "r1", (group, 7)),
+    ):
+        node.told()
+        step()
+        peer.merge_from(node)
+        told = peer.told()
+        assert told
+        assert told[-1:] == node.told()[-1:]
+        assert peer.shown() == node.shown()
+        peer.merge_from(node)
+        assert peer.told() == [], "the same news twice is no news"
