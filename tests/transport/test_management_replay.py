@@ -86,6 +86,10 @@ AT_ONCE = {
 """Answers that were still empty in the capture because a cache was old. We have none."""
 
 
+SHARED = ("all-instance-operations", "all-server-operations")
+"""Paths that the REST API has too: its fields stand beside those of this API."""
+
+
 class Ids:
     """Ids of the capture, and what this node calls the same things."""
 
@@ -131,6 +135,8 @@ async def test_the_captured_exchanges_are_answered_as_the_original_did() -> None
         for path, body in left_out.pop(name, []):
             assert await managing.ask(path, **body) == {"responseStatus": SUCCESS}
         answer = await managing.post(exchange.path, ids.translate(exchange.request))
+        if name in SHARED and isinstance(exchange.answer, dict):
+            answer = {key: value for key, value in answer.items() if key in exchange.answer}
         ids.compare(answer, expected(name, exchange), name)
     assert not left_out
 
