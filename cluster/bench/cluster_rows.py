@@ -15,7 +15,6 @@ from .subscribers import arrivals_s, open_subscribers
 FRAMES_METRIC = "artemis_peer_renewal_frames_sent_total"
 
 SERVICE = "bench.spread"
-NEWS = 300
 HEARTBEATING = 10_000
 HEARTBEAT_S = 5.0
 PER_REQUEST = 10
@@ -30,7 +29,7 @@ def spread(settings: BenchSettings) -> Iterator[Measurement]:
         settings.progress("register on one node, push on another")
         delays_ms: list[float] = []
         with open_subscribers(there.address, SERVICE, 1) as subscribers:
-            for number in range(1, NEWS + 1):
+            for number in range(1, settings.news + 1):
                 instance = make_instance(number, SERVICE)
                 marker = f'"{instance["instanceId"]}"'.encode()
                 sent_s = time.perf_counter()
@@ -61,9 +60,7 @@ def frames(settings: BenchSettings) -> Iterator[Measurement]:
         scripts = [requests[i::connections] for i in range(connections)]
         settings.progress(f"{count:,} instances heartbeating every {HEARTBEAT_S:g} s")
         before = metric(node.metrics(), FRAMES_METRIC)
-        result = open_loop(
-            node.address, scripts, rate=rate, duration_s=max(settings.duration_s, 2 * HEARTBEAT_S), warmup_s=0.0
-        )
+        result = open_loop(node.address, scripts, rate=rate, duration_s=settings.watched_s, warmup_s=0.0)
         sent = (metric(node.metrics(), FRAMES_METRIC) - before) / len(others)
     yield Measurement(
         row="frames",

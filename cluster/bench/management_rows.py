@@ -68,7 +68,7 @@ def loaded(settings: BenchSettings) -> Iterator[Measurement]:
     """Discovery keeps its budgets with 1,000 groups, 500 rules, 200 canaries and 5,000 operations in force."""
     with open_node(core=settings.cores[0]) as node, node.connect() as connection:
         settings.progress("loading groups, rules, canaries and operations")
-        load_management(connection)
+        load_management(connection, settings.management_share)
         for size, budget in ((20, 15_000), (200, 12_000)):
             service = f"bench.ruled-{size}"
             connection.expect("POST", REGISTER, body_of(make_instances(0, size, service)))
@@ -78,15 +78,15 @@ def loaded(settings: BenchSettings) -> Iterator[Measurement]:
             yield highest_rate(settings, node, row, [[request]] * settings.connections)
 
 
-def load_management(connection: Connection) -> None:
+def load_management(connection: Connection, share: float) -> None:
     """Fill a node with what a large fleet has accumulated."""
     assert RULES * len(RULE_GROUPS) == GROUPS
-    for number in range(RULES):
+    for number in range(round(share * RULES)):
         create_rule(connection, f"bench.managed-{number}")
-    for number in range(CANARIES):
+    for number in range(round(share * CANARIES)):
         canary = {"serviceId": f"bench.managed-{number}", "appId": "canary", "canaryIps": [f"10.9.0.{number}:8080"]}
         connection.expect("POST", "/api/management/canary/update-canary-ips.json", canary | CONTEXT)
-    for number in range(OPERATIONS):
+    for number in range(round(share * OPERATIONS)):
         answer = connection.exchange(operate_instance(connection.address, number, "bench.operated", False))
         if SUCCESS not in answer.body:
             raise BenchFailed(f"operation {number}: {answer.status} {answer.body[:300]!r}")

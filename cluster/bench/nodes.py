@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..processes import Child, free_ports, node_command
 from ..topology import NodePlan, Topology, encode_toml, node_settings
+from ..watch import read_metrics
 from .http import Address, BenchFailed, Connection
 from .population import REGION, ZONES
 
@@ -99,16 +100,6 @@ class BenchNode:
 def pause(seconds: float) -> None:
     """Wait without using the core: the bench is a plain program, and has nothing else to do."""
     select.select([], [], [], seconds)
-
-
-def read_metrics(page: str) -> dict[str, float]:
-    """A page in the Prometheus text format as a dictionary."""
-    values: dict[str, float] = {}
-    for line in page.splitlines():
-        if line and not line.startswith("#"):
-            name, _, value = line.rpartition(" ")
-            values[name] = float(value)
-    return values
 
 
 def wait_until_ready(node: BenchNode, *, timeout_s: float = READY_S) -> None:

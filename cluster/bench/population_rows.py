@@ -17,7 +17,6 @@ SAVED_S = 60.0
 """How long the node may take to have everything on disk."""
 
 PROBE_RATE = 500.0
-PROBE_S = 5.0
 MILLION = 1_000_000
 
 
@@ -100,7 +99,7 @@ def _sweeps(settings: BenchSettings, node: BenchNode, count: int) -> Iterator[Me
     for number in range(settings.rounds):
         settings.progress(f"probing a node with {count:,} instances: round {number + 1} of {settings.rounds}")
         waited_s = node.waited_s()
-        result = open_loop(node.address, [[probe]] * 4, rate=PROBE_RATE, duration_s=PROBE_S)
+        result = open_loop(node.address, [[probe]] * 4, rate=PROBE_RATE, duration_s=settings.duration_s)
         rounds.append(
             Measurement(
                 row="population",
@@ -111,7 +110,7 @@ def _sweeps(settings: BenchSettings, node: BenchNode, count: int) -> Iterator[Me
                 details={
                     "p50_ms": result.latency_ms(50),
                     "p99_ms": result.latency_ms(99),
-                    "kept_waiting_percent": 100 * (node.waited_s() - waited_s) / PROBE_S,
+                    "kept_waiting_percent": 100 * (node.waited_s() - waited_s) / settings.duration_s,
                 },
             )
         )
