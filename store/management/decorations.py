@@ -5,9 +5,8 @@ from typing import Final
 
 import msgspec
 
-from artemis.store.instances import Instance, encode_instance
-from artemis.store.leases import Entry, ServiceTable
-
+from ..instances import Instance, encode_instance
+from ..leases import Entry, ServiceTable
 from .kinds import CANARY_RULE, LogicalInstance
 from .rules import EffectiveGroup, EffectiveRule, ServiceRules
 from .visibility import Place, Visibility

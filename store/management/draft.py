@@ -6,8 +6,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from artemis.store.versions import HybridClock
-
+from ..versions import HybridClock
 from .audit import AuditEntry
 from .errors import Refused
 from .kinds import Kind, Value
@@ -78,6 +77,11 @@ class Draft:
         found += [value for value in changes if value is not None]
         return sorted(found, key=lambda value: value.created)
 
+    def version(self, kind: Kind[V], key: str) -> int:
+        """The version of what is, or was, under a key; 0 when nothing ever was."""
+        record = self._record(kind, key)
+        return 0 if record is None else record.version
+
     # Writing
 
     def put(self, kind: Kind[V], value: V) -> V:
@@ -117,9 +121,12 @@ class Draft:
         return self._clock.next(self.now_ms)
 
     def _next_version(self, kind: Kind[Any], key: str) -> int:
-        staged = self._staged.get(kind.name, {}).get(key)
-        record = self._tables[kind].records.get(key) if staged is None else staged.record
+        record = self._record(kind, key)
         return self._clock.next(self.now_ms, above=0 if record is None else record.version)
+
+    def _record(self, kind: Kind[Any], key: str) -> Record | None:
+        staged = self._staged.get(kind.name, {}).get(key)
+        return self._tables[kind].records.get(key) if staged is None else staged.record
 
     def _stage(self, kind: str, key: str, staged: Staged) -> None:
         by_key = self._staged.setdefault(kind, {})

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from artemis.store.changes import ServiceChange
-from artemis.store.registry import Registry
+from ..changes import ServiceChange
+from ..registry import Registry
 
 SLICE_ENTRIES: Final = 2000
 """Instances looked at in one go, as far as whole services allow: some milliseconds."""

@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from artemis.store.leases import ServiceTable
-from artemis.store.versions import MILLISECOND_SHIFT, HybridClock
-
+from ..leases import ServiceTable
+from ..versions import MILLISECOND_SHIFT, HybridClock
 from .audit import AuditEntry, AuditLimits, AuditLog
 from .decorations import NOTHING, Decoration, Decorations
 from .draft import Draft

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Generic, TypeVar, cast
 
-from artemis.store.digests import BUCKETS, Digests, bucket_of
-
+from ..digests import BUCKETS, Digests, bucket_of
 from .kinds import KINDS, Kind, Value
 from .records import Record, split_full_key
 

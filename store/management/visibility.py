@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from artemis.store.versions import milliseconds
-
+from ..versions import milliseconds
 from .kinds import (
     GROUP,
     GROUP_OPERATION,
