@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from artemis.store.routing import Router
-from artemis.transport.operations import management
+from artemis.transport.operations import management, rest
 from artemis.transport.operations.cluster import ClusterOperations
 from artemis.transport.operations.discovery import DiscoveryOperations
 from artemis.transport.operations.registry import RegistryOperations
@@ -65,7 +65,8 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
     """Everything that is answered, except the pages of the operator."""
     config, registry, clock = core.config, core.registry, core.clock
     registrations = _registrations(core, standing)
-    discovery = _discovery(core, standing, random)
+    router = Router(core.management) if config.management.enabled else None
+    discovery = _discovery(core, standing, random, router)
     sessions = Sessions(
         registry,
         core.subscriptions,
@@ -98,7 +99,9 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
         for prefix, loose in ((RPC, False), (REST, True))
         for route in part.routes(prefix, loose=loose)
     ]
-    return CoreApi([*routes, *_management_routes(core, standing)], _sockets(config, sessions), sessions)
+    if router is not None:
+        routes += _management_routes(core, standing, router)
+    return CoreApi(routes, _sockets(config, sessions), sessions)
 
 
 def _registrations(core: Core, standing: Standing) -> RegistryOperations:
@@ -115,23 +118,23 @@ def _registrations(core: Core, standing: Standing) -> RegistryOperations:
     )
 
 
-def _discovery(core: Core, standing: Standing, random: Random) -> DiscoveryOperations:
-    config, enabled = core.config, core.config.management.enabled
+def _discovery(core: Core, standing: Standing, random: Random, router: Router | None) -> DiscoveryOperations:
+    """Without a router management is switched off."""
+    config = core.config
     return DiscoveryOperations(
         core.registry,
         core.clock,
         standing=standing,
         rules=instance_rules(config, allow_other_zones=config.discovery.allow_other_zones),
-        decorator=core.management if enabled else None,
-        router=Router(core.management) if enabled else None,
+        decorator=core.management if router is not None else None,
+        router=router,
         random=random,
         address_of=client_address(config.node.trusted_proxies),
     )
 
 
-def _management_routes(core: Core, standing: Standing) -> list[Route]:
-    if not core.config.management.enabled:
-        return []
+def _management_routes(core: Core, standing: Standing, router: Router) -> list[Route]:
+    """Management in both dialects; `router` is the one that discovery asks, so that it can be explained."""
     desk = management.Desk(
         core.management,
         core.registry,
@@ -141,7 +144,8 @@ def _management_routes(core: Core, standing: Standing) -> list[Route]:
         limit_of=limit_of(core.config, "management"),
         address_of=client_address(core.config.node.trusted_proxies),
     )
-    return management.routes(desk)
+    askers = instance_rules(core.config, allow_other_zones=core.config.discovery.allow_other_zones)
+    return [*management.routes(desk), *rest.routes(desk, router, askers=askers)]
 
 
 def _sockets(config: Config, sessions: Sessions) -> list[SocketRoute]:

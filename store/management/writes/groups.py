@@ -70,7 +70,7 @@ def create_group(draft: Draft, who: Operator, given: GroupInput, group_type: str
     """Create one group. Raises Conflict when there is one of this key."""
     who.check()
     given.app_id = given.app_id or given.service_id
-    given.status = given.status or ACTIVE
+    given.status = _status(given.status) or ACTIVE
     wanted = checked_group(given, "")
     existing = draft.get(GROUP, group_key(wanted))
     if existing is not None and not existing.deleted:
@@ -90,12 +90,10 @@ def change_group(
     """Change what is given, and leave the rest."""
     who.check()
     group = group_of(draft, group_id)
-    if status is not None and status.strip().lower() not in (ACTIVE, INACTIVE):
-        raise Invalid(f"status must be {ACTIVE} or {INACTIVE}, not {status!r}")
     changed = msgspec.structs.replace(
         group,
         description=group.description if description is None else prose("description", description),
-        status=group.status if status is None else status.strip().lower(),
+        status=_status(status) or group.status,
         group_type=_group_type(group_type) or group.group_type,
     )
     return _store(draft, who, changed)
@@ -208,6 +206,14 @@ def _fields(group: Group) -> dict[str, str | int | bool | None]:
         "appId": group.app_id,
         "status": group.status,
     }
+
+
+def _status(status: str | None) -> str | None:
+    if status is None:
+        return None
+    if status.strip().lower() not in (ACTIVE, INACTIVE):
+        raise Invalid(f"status must be {ACTIVE} or {INACTIVE}, not {status!r}")
+    return status.strip().lower()
 
 
 def _group_type(group_type: str | None) -> str | None:

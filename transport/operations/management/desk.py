@@ -67,7 +67,7 @@ class Desk:
         *,
         standing: Standing,
         limit_of: Callable[[str], int],
-        address_of: Callable[[Caller], str] = lambda caller: caller.ip,
+        address_of: Callable[[Caller], str] = peer_address,
     ) -> None:
         """`limit_of` gives the calls per ten seconds that one of the LIMITED reads may take; 0 for no limit.
 
@@ -78,7 +78,6 @@ class Desk:
         self.writer = writer
         self.clock = clock
         self.standing = standing
-        self.address_of = address_of
         self.address_of = address_of
         self._limiters = {name: RateLimiter(limit_of(name)) for name in LIMITED}
 

@@ -14,10 +14,11 @@ from artemis.store.management.records import key_of
 from artemis.store.management.visibility import Place
 from artemis.store.management.writes.checks import identifier
 from artemis.store.management.writes.operations import operate_instance, operate_server
+from artemis.store.versions import milliseconds
 
 from ...errors import ClientError
 from ...requests import Reply, Request, Route
-from ..answers import answer, encode_json, failure
+from ..answers import SUCCESS_STATUS, answer, encode_json, failure
 from ..decoding import decode
 from .desk import Ask, ContextAsk, Desk, post, same
 
@@ -163,11 +164,13 @@ class InstanceOperations:
 
     def _all_instances(self, region_id: str | None) -> Reply:
         values = [value for value in self._desk.table(INSTANCE_OPERATION).all() if same(value.region_id, region_id)]
-        return answer(b'"allInstanceOperations":' + encode_json(instance_rows(values)))
+        records = [instance_record(value) for value in values]
+        return _in_both_apis("allInstanceOperations", instance_rows(values), "instanceOperationRecords", records)
 
     def _all_servers(self, region_id: str | None) -> Reply:
         values = [value for value in self._desk.table(SERVER_OPERATION).all() if same(value.region_id, region_id)]
-        return answer(b'"allServerOperations":' + encode_json(server_rows(values)))
+        records = [server_record(value) for value in values]
+        return _in_both_apis("allServerOperations", server_rows(values), "serverOperationRecords", records)
 
     def routes(self) -> list[Route]:
         return [
@@ -181,6 +184,7 @@ class InstanceOperations:
                 "/api/management/all-instance-operations.json",
                 self.get_all_instance_operations,
                 "all-instance-operations",
+                loose=True,
             ),
             post("all-server-operations", self.all_server_operations),
             Route(
@@ -188,6 +192,7 @@ class InstanceOperations:
                 "/api/management/all-server-operations.json",
                 self.get_all_server_operations,
                 "all-server-operations",
+                loose=True,
             ),
             post("instance-down", self.instance_down),
             post("server-down", self.server_down),
@@ -224,6 +229,34 @@ def server_rows(values: Sequence[ServerOperation]) -> list[dict[str, object]]:
         }
         for found in by_key.values()
     ]
+
+
+def instance_record(value: InstanceOperation) -> dict[str, object]:
+    """One operation on an instance, as the REST API lists it."""
+    key = {"instanceId": value.instance_id, "regionId": value.region_id, "serviceId": value.service_id}
+    return {"instanceKey": key, **_record(value)}
+
+
+def server_record(value: ServerOperation) -> dict[str, object]:
+    """One operation on a server, as the REST API lists it."""
+    return {"regionId": value.region_id, "serverId": value.server_id, **_record(value)}
+
+
+def _record(value: InstanceOperation | ServerOperation) -> dict[str, object]:
+    return {
+        "operation": value.operation,
+        "operationComplete": False,
+        "operationTime": milliseconds(value.created),
+        "operatorId": value.operator_id,
+        "reason": value.reason,
+        "token": value.token,
+    }
+
+
+def _in_both_apis(rows_name: str, rows: list[dict[str, object]], records_name: str, records: Sequence[object]) -> Reply:
+    """These paths are in both APIs: the answer has what the callers of each look for."""
+    fields = {rows_name: rows, records_name: records}
+    return answer(encode_json(fields)[1:-1] + b',"status":' + SUCCESS_STATUS)
 
 
 def _texts(*values: str | None) -> tuple[str, ...]:

@@ -1,0 +1,209 @@
+"""Instances and servers taken out of discovery and put back: REST rows 17 to 21.
+
+Failures of these paths are told as in the RPC API: HTTP 200, and a `status` that says fail. Rows 22 to 27 are paths
+that both APIs share; they are answered in `management`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from artemis.store.management.draft import Draft, Plan
+from artemis.store.management.errors import Invalid, Refused
+from artemis.store.management.kinds import INSTANCE_OPERATION, LOGICAL_INSTANCE, SERVER_OPERATION
+from artemis.store.management.records import key_of
+from artemis.store.management.visibility import Place
+from artemis.store.management.writes.checks import identifier
+from artemis.store.management.writes.operations import (
+    operate_instance,
+    operate_server,
+    pull_in_instance,
+    pull_in_server,
+)
+from artemis.store.management.writes.operator import Operator
+
+from ...requests import Reply, Request, Route
+from ..answers import SUCCESS_STATUS, ErrorCode, encode_json, failure_status
+from ..decoding import decode
+from ..management.desk import Ask, Desk
+from ..management.instances import InstanceKey, instance_record
+from ..standing import not_up
+from .calls import WriteAsk, route, who
+from .rows import PULL_IN, PULL_OUT
+
+INSTANCE = "/api/management/instance"
+SERVER = "/api/management/server"
+
+
+class OperateInstanceAsk(WriteAsk, kw_only=True):
+    instance_key: InstanceKey | None = None
+    operation: str | None = None
+    operation_complete: bool = False
+
+
+class OperateServerAsk(WriteAsk, kw_only=True):
+    server_id: str | None = None
+    region_id: str | None = None
+    operation: str | None = None
+    operation_complete: bool = False
+
+
+class InstanceAsk(Ask, kw_only=True):
+    instance_key: InstanceKey | None = None
+
+
+class ServerAsk(Ask, kw_only=True):
+    server_id: str | None = None
+    region_id: str | None = None
+
+
+class InstanceRows:
+    """The handlers."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def operate_instance(self, request: Request) -> Reply:
+        """Take an instance out (`pullout`), or put it back (`pullin`) whatever its operations are called."""
+        ask = decode(OperateInstanceAsk, request.body)
+        operator = who(self._desk, request, ask, PULL_OUT)
+
+        def plan(draft: Draft) -> None:
+            out, key = _checked(operator, ask.operation, complete=ask.operation_complete), ask.instance_key
+            if key is None:
+                raise Invalid("instanceKey is missing")
+            place = _checked_key(key)
+            if out:
+                operate_instance(
+                    draft,
+                    operator,
+                    region_id=place[0],
+                    service_id=place[1],
+                    instance_id=place[2],
+                    operation=PULL_OUT,
+                    complete=False,
+                )
+            else:
+                pull_in_instance(draft, operator, region_id=place[0], service_id=place[1], instance_id=place[2])
+
+        return await self._write(plan)
+
+    async def operate_server(self, request: Request) -> Reply:
+        """Take every instance of a server out, or put the server back."""
+        ask = decode(OperateServerAsk, request.body)
+        operator = who(self._desk, request, ask, PULL_OUT)
+
+        def plan(draft: Draft) -> None:
+            out = _checked(operator, ask.operation, complete=ask.operation_complete)
+            server, region = identifier("serverId", ask.server_id), identifier("regionId", ask.region_id)
+            if out:
+                operate_server(draft, operator, region_id=region, server_id=server, operation=PULL_OUT, complete=False)
+            else:
+                pull_in_server(draft, operator, region_id=region, server_id=server)
+
+        return await self._write(plan)
+
+    def instance_operations(self, request: Request) -> Reply:
+        """The operations on an instance, and when and by whom each came about."""
+        key = decode(InstanceAsk, request.body).instance_key
+
+        def find() -> dict[str, object]:
+            found = self._desk.table(INSTANCE_OPERATION).find(key_of(*_checked_key(key)))
+            return {
+                "operations": sorted(value.operation for value in found),
+                "instanceOperationRecords": [instance_record(value) for value in found],
+            }
+
+        return self._read(find, "operations")
+
+    def is_instance_down(self, request: Request) -> Reply:
+        """Whether anything keeps an instance out: an operation on it, its server, its zone or its group."""
+        key = decode(InstanceAsk, request.body).instance_key
+        return self._read(
+            lambda: {"isDown": self._desk.management.is_down_at(self._place_of(*_checked_key(key)))}, "isDown"
+        )
+
+    def is_server_down(self, request: Request) -> Reply:
+        """Whether an operation keeps a server out."""
+        ask = decode(ServerAsk, request.body)
+
+        def find() -> dict[str, object]:
+            term = key_of(identifier("regionId", ask.region_id), identifier("serverId", ask.server_id))
+            return {"isDown": term in self._desk.table(SERVER_OPERATION).index}
+
+        return self._read(find, "isDown")
+
+    def _place_of(self, region_id: str, service_id: str, instance_id: str) -> Place:
+        """Where an instance is: as registered, or as a static one; only its key counts when nobody knows it."""
+        entry = None
+        if region_id.lower() == self._desk.management.region_key:
+            entry = self._desk.registry.find(service_id.lower(), instance_id.lower())
+        logical = self._desk.table(LOGICAL_INSTANCE).values.get(key_of(service_id, instance_id))
+        if (entry is None or not entry.live) and logical is not None:
+            return Place.of_logical(logical)
+        known = entry is not None and entry.live
+        return Place.of(
+            region_id=region_id,
+            service_id=service_id,
+            instance_id=instance_id,
+            ip=entry.ip if entry is not None and known else None,
+            zone_id=entry.zone_key if entry is not None and known else None,
+            group_id=entry.group_key if entry is not None and known else None,
+        )
+
+    async def _write(self, plan: Plan[None]) -> Reply:
+        if not self._desk.serving():
+            return _refused("service-unavailable", not_up("", self._desk.standing.me()))
+        try:
+            await self._desk.submit(plan)
+        except Invalid as refusal:
+            return _refused("bad-request", refusal.message)
+        except Refused as refusal:
+            return _refused("internal-service-error", refusal.message)
+        return _answer({})
+
+    def _read(self, find: Callable[[], dict[str, object]], field: str) -> Reply:
+        try:
+            return _answer(find())
+        except Invalid as refusal:
+            return _refused("bad-request", refusal.message, field)
+
+    def routes(self) -> list[Route]:
+        rows = (
+            (f"{INSTANCE}/operate-instance", self.operate_instance),
+            (f"{INSTANCE}/get-instance-operations", self.instance_operations),
+            (f"{INSTANCE}/is-instance-down", self.is_instance_down),
+            (f"{SERVER}/operate-server", self.operate_server),
+            (f"{SERVER}/is-server-down", self.is_server_down),
+        )
+        return [
+            each for path, handler in rows for each in route("POST", f"{path}.json", handler, path.rpartition("/")[2])
+        ]
+
+
+def _checked(operator: Operator, operation: str | None, *, complete: bool) -> bool:
+    """Whether something is to be taken out, and not put back. Raises Invalid."""
+    identifier("operatorId", operator.operator_id)
+    name = identifier("operation", operation)
+    plain = name.lower().replace("-", "").replace("_", "")
+    if plain not in (PULL_OUT, PULL_IN):
+        raise Invalid(f"operation must be {PULL_OUT} or {PULL_IN}, not {name!r}")
+    return plain == PULL_OUT and not complete
+
+
+def _checked_key(key: InstanceKey | None) -> tuple[str, str, str]:
+    if key is None:
+        raise Invalid("instanceKey is missing")
+    return (
+        identifier("instanceKey.regionId", key.region_id),
+        identifier("instanceKey.serviceId", key.service_id),
+        identifier("instanceKey.instanceId", key.instance_id),
+    )
+
+
+def _answer(fields: Mapping[str, object], status: bytes = SUCCESS_STATUS, outcome: str = "success") -> Reply:
+    """The fields, and a ResponseStatus that is called `status` on these paths."""
+    body = encode_json(fields)[:-1]
+    return Reply(200, body + (b"," if fields else b"") + b'"status":' + status + b"}", outcome=outcome)
+
+
+def _refused(code: ErrorCode, message: str, *null_fields: str) -> Reply:
+    return _answer(dict.fromkeys(null_fields), failure_status(code, message), outcome=code)
