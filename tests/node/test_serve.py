@@ -78,9 +78,11 @@ def test_the_log_is_json_when_machines_read_it() -> None:
     with subprocess.Popen([*command, "--log-format", "json"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         events = [json.loads(process.stderr.readline())]
+        while events[-1]["message"] != "listening":
+            events.append(json.loads(process.stderr.readline()))
         process.terminate()
         events += [json.loads(line) for line in process.stderr]
         assert process.wait(DEADLINE_S) == 0
-    assert events[0]["message"] == "listening"
-    assert events[0]["storage"] == "memory only"
+    (listening,) = [event for event in events if event["message"] == "listening"]
+    assert listening["storage"] == "memory only"
     assert events[-1]["message"] == "stopped"
