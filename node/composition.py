@@ -14,20 +14,22 @@ from artemis.actors.supervisor import Supervisor, open_supervisor
 from artemis.store.database import Database
 from artemis.store.management.management import Management
 from artemis.store.registry import Registry
+from artemis.transport.peers.links import open_dialer, peer_route
+from artemis.transport.peers.standing import ClusterStanding
 from artemis.transport.push import Sessions
 from artemis.transport.requests import Route
 from artemis.transport.sockets import PeerRoute, SocketRoute
 
+from .cluster_gauges import publish_cluster
 from .config import Config
 from .core import Core, build_core, start_core
 from .gauges import publish_actors, publish_push, publish_registry
 from .health import Health, HealthPages
 from .lag import LoopWatch
 from .metrics import Metrics
-from .neighbours import Network, NoDialer, build_cluster, next_incarnation, own_url
+from .neighbours import Network, build_cluster, next_incarnation, own_url, start_rpc_peers
 from .routes import CoreApi, build_core_api, collect_facts
 from .settings import cluster_settings
-from .standing import MembershipStanding
 from .storage import open_storage
 
 PEERS_S = 2.0
@@ -42,7 +44,7 @@ class Node:
     node_id: str
     url: str
     cluster: Cluster
-    standing: MembershipStanding
+    standing: ClusterStanding
     sessions: Sessions
     supervisor: Supervisor
     metrics: Metrics
@@ -92,16 +94,25 @@ async def open_node(
     Simulations bring a `clock`, a door for blocking work, a network and a database of their own.
     """
     clock = clock or SystemClock()
-    network = network or Network(NoDialer(), Random())
     if database is None:
         database = await run_blocking(lambda: open_storage(config))
     try:
-        async with open_supervisor() as supervisor:
+        async with _network(config, network) as reach, open_supervisor() as supervisor:
             core = await build_core(config, database, node_id=config.node_id(port), clock=clock, door=run_blocking)
-            yield await _compose(core, supervisor, port=port, network=network)
+            yield await _compose(core, supervisor, port=port, network=reach)
     finally:
         with trio.CancelScope(shield=True):
             await run_blocking(database.close)
+
+
+@asynccontextmanager
+async def _network(config: Config, given: Network | None) -> AsyncGenerator[Network, None]:
+    """The network that was given, or the real one."""
+    if given is not None:
+        yield given
+        return
+    async with open_dialer(addresses=config.cluster.dial) as dialer:
+        yield Network(dialer, Random())
 
 
 async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, network: Network) -> Node:
@@ -120,7 +131,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
         clock=core.clock,
         incarnation=await core.door(lambda: next_incarnation(core.database.journal, now_ms=now_ms)),
     )
-    standing = MembershipStanding(cluster.membership, settings, registry=core.registry, management=core.management)
+    standing = ClusterStanding(cluster)
     facts = await core.door(lambda: collect_facts(config, port))
     api = build_core_api(core, facts, standing=standing, random=network.rng)
     metrics = Metrics(node_id=node_id, region=config.node.region, zone=config.node.zone)
@@ -135,10 +146,12 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
         started_s=core.clock.now_s(),
     )
     _publish(metrics, core, api, supervisor)
+    publish_cluster(metrics, cluster)
     start_core(core, supervisor)
     watch = LoopWatch(metrics)
     supervisor.start("loop watch", lambda: watch)
     cluster.start(supervisor)
+    start_rpc_peers(cluster, supervisor, registry=core.registry, effects=core.effects, clock=core.clock)
     return Node(
         core=core,
         node_id=node_id,
@@ -149,7 +162,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
         supervisor=supervisor,
         metrics=metrics,
         routes=[*api.routes, *pages.routes()],
-        sockets=[*api.sockets],
+        sockets=[*api.sockets, peer_route(cluster)],
     )
 
 

@@ -4,6 +4,7 @@ import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from artemis.actors.clock import Clock
@@ -13,12 +14,15 @@ from artemis.actors.effects import Effects
 from artemis.actors.handshake import Entropy
 from artemis.actors.management import ManagementWriter
 from artemis.actors.membership import find_self
-from artemis.actors.ports import Dialer, DialFailed, Link
+from artemis.actors.ports import Dialer
 from artemis.actors.replicas import InstanceReplica, ManagementAudits, RecordReplica
+from artemis.actors.supervisor import Supervisor
 from artemis.actors.tables import Tables
+from artemis.store.instances import Instance
 from artemis.store.journal import Journal
 from artemis.store.management.management import Management
 from artemis.store.registry import Registry
+from artemis.transport.peers.rpc_peer import RpcPeer
 
 from .config import Config
 
@@ -83,8 +87,28 @@ def build_cluster(
     )
 
 
-class NoDialer:
-    """Reaches nobody."""
+def start_rpc_peers(
+    cluster: Cluster, supervisor: Supervisor, *, registry: Registry, effects: Effects, clock: Clock
+) -> None:
+    """Replicate to those peers that are nodes of the original system, and learn from them at a cold start."""
+    settings = cluster.settings
 
-    async def dial(self, peer: str) -> Link:
-        raise DialFailed("no way to reach peers", refused=True)
+    def take_over(instances: Sequence[Instance]) -> None:
+        outcome = registry.register(instances, now_s=clock.now_s(), now_ms=clock.now_ms())
+        effects.merged(outcome.entries, outcome.changes)
+
+    def build(url: str) -> RpcPeer:
+        peer = RpcPeer(
+            url,
+            region_id=settings.region,
+            zone_id=settings.zone,
+            hub=cluster,
+            clock=clock,
+            take_over=take_over,
+        )
+        effects.peers[url] = peer
+        return peer
+
+    for url, member in cluster.membership.members.items():
+        if member.dialect == "rpc":
+            supervisor.start(f"replicator {url}", partial(build, url))

@@ -1,6 +1,7 @@
 """One process serving one node: open the port, run until told to stop, close in good order."""
 
 import logging
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 SWITCH_S = 0.0005
 """How long a thread that writes to disk may keep the loop from running, ten times less than Python allows it."""
 
+SPARE_FILES = 200
+"""Open files that are no connections: databases, links to peers, libraries."""
+
 STOPPING = "this node is stopping"
 
 
@@ -30,6 +34,7 @@ async def serve(config: Config, *, announce: Callable[[Node, Server], None] | No
     """
     sys.setswitchinterval(SWITCH_S)
     limits = server_limits(config)
+    _allow_open_files(limits.connections + SPARE_FILES)
     listener = open_listener(config.node.host, config.node.port, limits)
     port = listener.getsockname()[1]
     try:
@@ -55,6 +60,16 @@ async def serve(config: Config, *, announce: Callable[[Node, Server], None] | No
         listener.close()
 
 
+def _allow_open_files(wanted: int) -> None:
+    """Each connection is an open file; the limit that a shell gives is often lower than what we promise to take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            logger.warning("only %d open files are allowed: raise `ulimit -n` to take %d connections", allowed, wanted)
+
+
 async def _first(signals: AsyncIterator[int]) -> None:
     async for number in signals:
         logger.info("stopping: %s", signal.Signals(number).name)
@@ -67,7 +82,7 @@ def _die_at_the_next_signal() -> None:
 
 
 async def _say_goodbye(node: Node, server: Server, deadline_s: float) -> None:
-    """Peers and subscribers first, then open requests. Closing the server cancels the block that it serves."""
+    """Peers and subscribers first, then open requests."""
     with trio.move_on_after(deadline_s):
         await node.say_goodbye(STOPPING)
     await server.aclose(deadline_s, STOPPING)
