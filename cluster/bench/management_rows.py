@@ -16,6 +16,7 @@ WRITERS = 50
 OPERATOR = {"operatorId": "bench", "token": "bench"}
 CONTEXT = {"operation": "bench", "reason": "bench", "extensions": "{}", **OPERATOR}
 OPERATE_INSTANCE = "/api/management/operate-instance.json"
+ROUTED_LOOKUP = "/api/discovery/lookup.json"
 
 ZONE_SERVICE = "bench.evacuated"
 ZONE_INSTANCES = 1000
@@ -76,6 +77,9 @@ def loaded(settings: BenchSettings) -> Iterator[Measurement]:
             request = prepare("POST", LOOKUP, lookup_body(service), address=node.address)
             row = RateRow(row="loaded", what=f"look-up of {size} instances, management loaded", budget=budget)
             yield highest_rate(settings, node, row, [[request]] * settings.connections)
+        request = prepare("POST", ROUTED_LOOKUP, lookup_body("bench.ruled-20"), address=node.address)
+        row = RateRow(row="loaded", what="the same for 20 instances, routed by the server", budget=15_000)
+        yield highest_rate(settings, node, row, [[request]] * settings.connections)
 
 
 def load_management(connection: Connection, share: float) -> None:
@@ -84,8 +88,8 @@ def load_management(connection: Connection, share: float) -> None:
     for number in range(round(share * RULES)):
         create_rule(connection, f"bench.managed-{number}")
     for number in range(round(share * CANARIES)):
-        canary = {"serviceId": f"bench.managed-{number}", "appId": "canary", "canaryIps": [f"10.9.0.{number}:8080"]}
-        connection.expect("POST", "/api/management/canary/update-canary-ips.json", canary | CONTEXT)
+        canary = {"serviceId": f"bench.managed-{number}", "ipWhitelist": ["10.9.0.0/16"], **OPERATOR}
+        connection.expect("POST", "/api/management/canary/config", canary)
     for number in range(round(share * OPERATIONS)):
         answer = connection.exchange(operate_instance(connection.address, number, "bench.operated", False))
         if SUCCESS not in answer.body:

@@ -7,7 +7,7 @@ All chance comes from one generator, and all time from Trio's clock, so a seed r
 
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ from ..faults import RETRANSMIT_S, Cut, FaultTable, Flow
 
 BUFFER_BYTES: Final = 256 * 1024
 """Bytes on their way in one direction of a link; a sender waits for room."""
+PEERS: Final = "peers"
+"""The port of a host at which other nodes call, unless said otherwise."""
 BACKLOG: Final = 64
 """Links that wait to be accepted. One more is refused."""
 RETRANSMISSIONS_MAX: Final = 6
@@ -48,16 +50,25 @@ class Traffic:
 
 
 class Network:
-    """Nodes by name, and every link between them. The host of a node's URL is its name."""
+    """Nodes by name, and every link between them."""
 
-    def __init__(self, names: Iterable[str], *, rng: random.Random, weather: Weather = Weather()) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        *,
+        rng: random.Random,
+        weather: Weather = Weather(),
+        hosts: Mapping[str, str] | None = None,
+    ) -> None:
+        """`hosts` tells the name that belongs to the host of a URL, where that is not the host itself."""
         self.faults = FaultTable(names)
         """Read it; change it through the methods of the network, which also tell the links."""
         self.weather = weather
         self.traffic: dict[Flow, Traffic] = {}
         self.dials: dict[Flow, int] = {}
         self._rng = rng
-        self._listeners: dict[str, Listener] = {}
+        self._hosts = hosts or {}
+        self._listeners: dict[tuple[str, str], Listener] = {}
         self._pipes: dict[_Pipe, None] = {}
 
     # For nodes
@@ -66,11 +77,11 @@ class Network:
         """How a node reaches the others."""
         return SimulatedDialer(self, near)
 
-    def listen(self, name: str) -> "Listener":
+    def listen(self, name: str, port: str = PEERS) -> "Listener":
         """Take links for a node, until the listener is closed."""
-        assert name not in self._listeners, f"{name} listens already"
-        listener = Listener(self, name)
-        self._listeners[name] = listener
+        assert (name, port) not in self._listeners, f"{name} listens already"
+        listener = Listener(self, name, port)
+        self._listeners[name, port] = listener
         return listener
 
     # For those who break things
@@ -147,7 +158,13 @@ class Network:
         reset = self.faults.flow(source, target).reset
         return bool(reset) and self._rng.random() < reset
 
-    async def connect(self, near: str, far: str) -> "SimulatedLink":
+    def name_of(self, url: str) -> str:
+        """The node that a URL leads to."""
+        host = urlsplit(url).hostname
+        assert host is not None, url
+        return self._hosts.get(host, host)
+
+    async def connect(self, near: str, far: str, port: str = PEERS) -> "SimulatedLink":
         """A link from one node to another. Raises DialFailed; waits for ever when the network is silent."""
         self.dials[(near, far)] = self.dials.get((near, far), 0) + 1
         await trio.sleep(self.delay_s(near, far) + self.delay_s(far, near))
@@ -158,7 +175,7 @@ class Network:
                 raise DialFailed(f"{far} turned {near} away", refused=True)
             case Cut.NONE:
                 pass
-        listener = self._listeners.get(far)
+        listener = self._listeners.get((far, port))
         if listener is None:
             raise DialFailed(f"nobody listens at {far}", refused=True)
         there, back = _Pipe(self, near, far), _Pipe(self, far, near)
@@ -177,8 +194,8 @@ class Network:
     def forget(self, pipe: "_Pipe") -> None:
         self._pipes.pop(pipe, None)
 
-    def stop_listening(self, name: str) -> None:
-        self._listeners.pop(name, None)
+    def stop_listening(self, name: str, port: str) -> None:
+        self._listeners.pop((name, port), None)
 
     def _weather_changed(self) -> None:
         for pipe in list(self._pipes):
@@ -197,15 +214,16 @@ class SimulatedDialer:
 
     async def dial(self, peer: str) -> "SimulatedLink":
         """A link to the node of this URL. Raises DialFailed."""
-        return await self._network.connect(self._near, name_of(peer))
+        return await self._network.connect(self._near, self._network.name_of(peer))
 
 
 class Listener:
     """The open door of a node: `async for link, ip in listener`."""
 
-    def __init__(self, network: Network, name: str) -> None:
+    def __init__(self, network: Network, name: str, port: str) -> None:
         self._network = network
         self._name = name
+        self._port = port
         self._send, self._receive = trio.open_memory_channel[tuple[SimulatedLink, str]](BACKLOG)
 
     def offer(self, link: "SimulatedLink", near: str) -> bool:
@@ -222,7 +240,7 @@ class Listener:
 
     def close(self) -> None:
         """Nobody is let in any more; who still waits is turned away."""
-        self._network.stop_listening(self._name)
+        self._network.stop_listening(self._name, self._port)
         self._send.close()
         while True:
             try:
@@ -337,10 +355,3 @@ class SimulatedLink:
     def reset(self) -> None:
         """Break the link at both ends."""
         self._outgoing.reset()
-
-
-def name_of(url: str) -> str:
-    """The node that a URL leads to."""
-    host = urlsplit(url).hostname
-    assert host is not None, url
-    return host
