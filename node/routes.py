@@ -70,6 +70,7 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
     sessions = Sessions(
         registry,
         core.subscriptions,
+        clock,
         heartbeat=registrations.heartbeat,
         snapshots=discovery,
         settings=session_settings(config),

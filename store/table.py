@@ -17,6 +17,9 @@ CHANGE_LOG_BOUND = 10_000
 
 DEFAULT_GROUP = "default"
 
+REVISIONS_BOUND = 100_000
+"""Services that are not there now, and whose revision is remembered. Subscribers of forgotten ones see a jump."""
+
 
 class Visibility(Protocol):
     """Who says whether an instance was pulled out."""
@@ -91,6 +94,8 @@ class InstanceTable:
         """Rises with each change of what discovery shows; about epoch milliseconds."""
         self.log = ChangeLog(CHANGE_LOG_BOUND, self.version)
         self._digests = Digests()
+        self._revisions: dict[str, int] = {}
+        """Where the revisions of services go on that subscribers know of, but that have no entry now."""
         self._wheel = Wheel(now_s=now_s)
         self._visibility: Visibility = visibility or NothingDown()
         self._granted_s = 0.0
@@ -130,14 +135,31 @@ class InstanceTable:
         service_key = service_id.lower()
         service = self.services.get(service_key)
         if service is None:
-            # Revisions of one service on two nodes, or before and after a restart, must not be taken for each other.
-            revision = now_ms << 11 | self.origin & 0x7FF
+            revision = self._revisions.pop(service_key, 0) or self._first_revision(now_ms)
             service_key = intern(service_key)
             service = self.services[service_key] = ServiceTable(service_key, service_id, revision=revision)
         entry = service.entries.get(instance_key)
         if entry is None:
             entry = service.entries[instance_key] = Entry(service, instance_key)
         return entry
+
+    def _first_revision(self, now_ms: int) -> int:
+        """Revisions of one service on two nodes, or before and after a restart, must not be taken for each other."""
+        return now_ms << 11 | self.origin & 0x7FF
+
+    def revision_of(self, service_key: str, *, now_ms: int) -> int:
+        """The revision a subscriber begins with; the next change has the one above, also of a service to come."""
+        service = self.services.get(service_key)
+        if service is not None:
+            return service.revision
+        if service_key not in self._revisions:
+            self._remember_revision(service_key, self._first_revision(now_ms))
+        return self._revisions[service_key]
+
+    def _remember_revision(self, service_key: str, revision: int) -> None:
+        self._revisions[service_key] = revision
+        if len(self._revisions) > REVISIONS_BOUND:
+            del self._revisions[next(iter(self._revisions))]
 
     def _put(self, entry: Entry, instance: Instance, json: bytes, version: int, *, now_ms: int) -> ChangeType | None:
         """Make the entry live with this data. Returns how discovery sees it: None when it shows nothing new."""
@@ -206,6 +228,7 @@ class InstanceTable:
         del service.entries[entry.key]
         if not service.entries:
             del self.services[service.key]
+            self._remember_revision(service.key, service.revision)
         return shown
 
     def _renewed(self, entry: Entry, *, deadline_s: float, via: int) -> None:
@@ -227,6 +250,8 @@ class InstanceTable:
     ) -> ServiceChange:
         """Give the service its next revision, and the registry its next version."""
         service.revision += 1
+        if service.key in self._revisions:  # this change took its last entry away
+            self._revisions[service.key] = service.revision
         self.version = max(self.version + 1, now_ms)
         change = ServiceChange(
             service_key=service.key,

@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 from artemis.actors.broadcaster import EVERYTHING, GOING_AWAY, Encode, Subscriber, Subscriptions
+from artemis.actors.clock import Clock
 from artemis.store.changes import ServiceChange
 from artemis.store.registry import Registry
 
@@ -73,6 +74,7 @@ class Sessions:
         self,
         registry: Registry,
         subscriptions: Subscriptions,
+        clock: Clock,
         *,
         heartbeat: Callable[[Request], Reply],
         snapshots: Snapshots,
@@ -80,6 +82,7 @@ class Sessions:
     ) -> None:
         self._registry = registry
         self._subscriptions = subscriptions
+        self._clock = clock
         self._heartbeat = heartbeat
         self._snapshots = snapshots
         self._settings = settings
@@ -243,8 +246,7 @@ class Sessions:
             subscriber.say(subscribed_everything(self._registry.version))
             return
         key = service_id.lower()
-        service = self._registry.services.get(key)
-        revision = service.revision if service is not None else 0
+        revision = self._registry.revision_of(key, now_ms=self._clock.now_ms())
         self._subscriptions.subscribe(subscriber, key, floor=revision)
         missed = self._missed_since(key, since, revision) if since is not None else None
         if missed is not None:

@@ -16,7 +16,7 @@ ABOUT_CONFIGURATION = {"config.py", "checks.py", "keys.py"}
 READ_WHILE_LOADING = {"cluster.secret_file", "node.id"}
 """Their value has done its work once the configuration is built, or is read through a method of it."""
 
-WAITING = {"cluster.dial"}
+WAITING: set[str] = set()
 """Declared for a part that is about to read them. Empty before a release."""
 
 

@@ -119,6 +119,21 @@ def test_revisions_of_a_service_never_start_over() -> None:
     assert later < 2**53
 
 
+def test_a_subscriber_of_a_service_to_come_sees_revisions_rise_by_one_through_all_its_lives() -> None:
+    table = registry()
+    revision = table.revision_of("svc.a", now_ms=NOW_MS)
+    assert table.revision_of("svc.a", now_ms=NOW_MS + 5) == revision
+    changes = table.register([instance()], now_s=0, now_ms=NOW_MS + 10).changes
+    changes += table.sweep(now_s=21, now_ms=NOW_MS + 21_000).changes
+    assert "svc.a" not in table.services
+    assert table.revision_of("svc.a", now_ms=NOW_MS + 30_000) == revision + 2
+    changes += table.register([instance()], now_s=30, now_ms=NOW_MS + 30_000).changes
+    changes += table.unregister([("svc.a", "i1")], now_s=31, now_ms=NOW_MS + 31_000).changes
+    table.sweep(now_s=700, now_ms=NOW_MS + 700_000)
+    changes += table.register([instance()], now_s=701, now_ms=NOW_MS + 701_000).changes
+    assert [change.revision - revision for change in changes] == [1, 2, 3, 4, 5]
+
+
 def test_a_sweep_looks_at_no_more_than_it_may_and_says_so() -> None:
     table = registry()
     table.register([instance(f"i{n}") for n in range(1000)], now_s=0, now_ms=NOW_MS)

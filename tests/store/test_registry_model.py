@@ -31,7 +31,7 @@ class RegistryAgainstModel(RuleBasedStateMachine):
 
     def hear(self, changes: list[ServiceChange]) -> None:
         for change in changes:
-            if change.service_key in self.revisions and change.service_key in self.pictures:
+            if change.service_key in self.revisions:
                 assert change.revision == self.revisions[change.service_key] + 1
             self.revisions[change.service_key] = change.revision
             picture = self.pictures.setdefault(change.service_key, {})
