@@ -14,7 +14,7 @@ FETCH_S = 2.0
 
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 INSTANCES_METRIC = "artemis_instances"
-LAG_METRIC = "artemis_replication_lag_seconds"
+LAG_METRIC = "artemis_replication_lag_max_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from .population_rows import INSTANCES_METRIC, fill, metric, wait_for_metric
 from .settings import BenchSettings
 from .subscribers import arrivals_s, open_subscribers
 
-FRAMES_METRIC = "artemis_peer_renewal_frames_sent_total"
+FRAMES_METRIC = "artemis_renewal_frames_total"
 
 SERVICE = "bench.spread"
 HEARTBEATING = 10_000
