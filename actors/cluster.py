@@ -14,8 +14,10 @@ import trio
 
 from .clock import Clock
 from .cluster_settings import ClusterSettings
+from .cluster_views import ClusterStatistics, LinkView, convergence_of
 from .conversation import Conversation
 from .effects import PeerSink
+from .exchange import LinkStatistics
 from .frames import Goodbye, Word
 from .framing import BadFrame
 from .handshake import Acquaintance, Entropy, Handshake, Identity, Refused
@@ -71,6 +73,9 @@ class Cluster:
         self._live_count = live_count
         self._turn = Turn()
         self._leaving = False
+        self._closed = LinkStatistics()
+        """Sums over the links that have ended."""
+        self._links_closed = 0
         self._urls: dict[Conversation, str] = {}
         self._handshake = Handshake(
             self.me,
@@ -178,6 +183,8 @@ class Cluster:
             await conversation.run()
         finally:
             del self._urls[conversation]
+            self._closed.add(conversation.statistics)
+            self._links_closed += 1
             links.drop(conversation)
             if not links.all():
                 self._guests.pop(url, None)
@@ -244,6 +251,26 @@ class Cluster:
         """The open links, with everybody."""
         return list(self._urls)
 
+    def convergence(self) -> dict[str, object]:
+        """The `convergence` block of the cluster status."""
+        return convergence_of(self._tables.digests(), self.membership.members, self._urls)
+
+    def statistics(self) -> ClusterStatistics:
+        """Everything that is counted."""
+        now_s, closed = self._clock.now_s(), self._closed
+        return ClusterStatistics(
+            links=[
+                LinkView(url, c.dialled, now_s - c.since_s, c.drift_ms, c.statistics) for c, url in self._urls.items()
+            ],
+            replicators={url: replicator.statistics() for url, replicator in self.replicators.items()},
+            peer_states={url: member.state.value for url, member in self.membership.members.items()},
+            links_closed=self._links_closed,
+            closed_frames_sent=closed.frames_sent,
+            closed_frames_received=closed.frames_received,
+            closed_bytes_sent=closed.bytes_sent,
+            closed_bytes_received=closed.bytes_received,
+        )
+
     # What replicators report
 
     def attempted(self, url: str, *, refused: bool, problem: str) -> None:
@@ -253,6 +280,16 @@ class Cluster:
     def synchronised(self, url: str) -> None:
         self.membership.synchronised(url)
         self._tick()
+
+    def polled(self, url: str, word: Word) -> None:
+        """A peer of the RPC dialect told how it is."""
+        self._follow(self.membership.told(url, word, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()))
+        self._tick()
+
+    @property
+    def is_synchronised(self) -> bool:
+        """Whether this node knows what there is to know."""
+        return self.membership.is_synchronised
 
     def begins(self, conversation: Conversation) -> bool:
         """A node that starts begins, and is left alone by others; else the smaller id does."""

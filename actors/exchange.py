@@ -29,6 +29,18 @@ class LinkStatistics:
     lag_ms: deque[int] = field(default_factory=lambda: deque[int](maxlen=LAG_SAMPLES))
     """Of the last frames of news: from when it happened at its origin to when it was applied here."""
 
+    def add(self, other: "LinkStatistics") -> None:
+        """Count what another link counted, too."""
+        for mine, theirs in ((self.frames_sent, other.frames_sent), (self.frames_received, other.frames_received)):
+            for kind, count in theirs.items():
+                mine[kind] = mine.get(kind, 0) + count
+        self.bytes_sent += other.bytes_sent
+        self.bytes_received += other.bytes_received
+        self.rows_absorbed += other.rows_absorbed
+        self.renewals_received += other.renewals_received
+        self.wanted += other.wanted
+        self.unknown_frames += other.unknown_frames
+
     def sent(self, kind: str, size: int) -> None:
         self.frames_sent[kind] = self.frames_sent.get(kind, 0) + 1
         self.bytes_sent += size

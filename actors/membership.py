@@ -45,6 +45,10 @@ SOURCES = frozenset({NodeStatus.UP.value, NodeStatus.DRAINING.value})
 """Nodes of which everything can be learnt that the cluster knows."""
 
 
+RPC_SUSPECT_S = 8.0
+"""Silence after which a peer that is asked every 5 s is suspect."""
+
+
 @dataclass(slots=True)
 class Member:
     """One other node."""
@@ -255,7 +259,7 @@ class Membership:
         if member.heard_s is None or member.left:
             return
         silence_s = now_s - member.heard_s
-        if silence_s > self._settings.suspect_s:
+        if silence_s > (RPC_SUSPECT_S if member.dialect == "rpc" else self._settings.suspect_s):
             if member.state is PeerState.UP:
                 member.state = PeerState.SUSPECT
             if not member.lost and member.origin is not None:

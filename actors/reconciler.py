@@ -23,7 +23,7 @@ from .tables import Columns, Tables, advance
 
 PIPELINE: Final = 4
 """Questions of one round under way at a time."""
-KEYS_PER_WANT: Final = 500
+KEYS_PER_WANT: Final = 250
 ROWS_PER_GROUP: Final = 200_000
 """Versions compared in one go, about: it bounds the memory of a round."""
 COMPARE_SLICE: Final = 1000

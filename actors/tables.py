@@ -34,8 +34,8 @@ MERGE_SLICE: Final = 100
 """Rows merged without a checkpoint: about two milliseconds of work."""
 READ_SLICE: Final = 200
 RENEW_SLICE: Final = 1000
-VERSIONS_PER_FRAME: Final = 4096
-VERSIONS_SLICE: Final = 512
+VERSIONS_PER_FRAME: Final = 2048
+VERSIONS_SLICE: Final = 256
 """Versions listed without a checkpoint, when all buckets are asked for; fewer in proportion otherwise."""
 CHUNK_BYTES: Final = 256 * 1024
 """Values in one frame, about: the next row begins a new frame."""

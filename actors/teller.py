@@ -25,7 +25,7 @@ from .reconciler import push_audits
 from .tables import Tables
 
 RECORDS: Final = "records"
-KEYS_PER_FRAME: Final = 500
+KEYS_PER_FRAME: Final = 250
 """Keys whose state is read for one frame of news: a few milliseconds of work at both ends."""
 
 

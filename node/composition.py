@@ -14,7 +14,7 @@ from artemis.actors.supervisor import Supervisor, open_supervisor
 from artemis.store.database import Database
 from artemis.store.management.management import Management
 from artemis.store.registry import Registry
-from artemis.transport.peers.links import open_dialer, peer_route
+from artemis.transport.peers.links import WebSocketDialer, peer_route
 from artemis.transport.peers.standing import ClusterStanding
 from artemis.transport.push import Sessions
 from artemis.transport.requests import Route
@@ -97,22 +97,13 @@ async def open_node(
     if database is None:
         database = await run_blocking(lambda: open_storage(config))
     try:
-        async with _network(config, network) as reach, open_supervisor() as supervisor:
+        reach = network or Network(WebSocketDialer(addresses=config.cluster.dial), Random())
+        async with open_supervisor() as supervisor:
             core = await build_core(config, database, node_id=config.node_id(port), clock=clock, door=run_blocking)
             yield await _compose(core, supervisor, port=port, network=reach)
     finally:
         with trio.CancelScope(shield=True):
             await run_blocking(database.close)
-
-
-@asynccontextmanager
-async def _network(config: Config, given: Network | None) -> AsyncGenerator[Network, None]:
-    """The network that was given, or the real one."""
-    if given is not None:
-        yield given
-        return
-    async with open_dialer(addresses=config.cluster.dial) as dialer:
-        yield Network(dialer, Random())
 
 
 async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, network: Network) -> Node:

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-import trio_websocket
+from wsproto.events import TextMessage
 
 from artemis.actors.cluster_settings import ClusterSettings, LinkSettings
 from artemis.actors.frames import FRAME_BYTES_MAX
 from artemis.actors.ports import DialFailed, Link, LinkLost
 from artemis.actors.supervisor import open_supervisor
-from artemis.transport.peers.links import PEER_PATH, open_dialer, peer_route
+from artemis.transport.peers.links import WebSocketDialer, peer_route
 from artemis.transport.peers.standing import ClusterStanding
 from artemis.transport.server import open_server
 
@@ -50,8 +50,8 @@ async def open_echo(*, fast_lane: bool) -> AsyncGenerator[tuple[Echo, str], None
 async def test_frames_travel_both_ways_whole_and_in_order(fast_lane: bool) -> None:
     frames = [b"x", bytes(70_000), bytes(1_000_000), *([bytes(FRAME_BYTES_MAX)] if fast_lane else [])]
     with trio.fail_after(20):
-        async with open_echo(fast_lane=fast_lane) as (echo, url), open_dialer() as dialer:
-            link = await dialer.dial(url)
+        async with open_echo(fast_lane=fast_lane) as (echo, url):
+            link = await WebSocketDialer().dial(url)
             for frame in frames:
                 await link.send(frame)
                 assert await link.receive() == frame
@@ -62,8 +62,8 @@ async def test_frames_travel_both_ways_whole_and_in_order(fast_lane: bool) -> No
 
 async def test_the_end_of_a_link_is_seen_by_both_sides(fast_lane: bool) -> None:
     with trio.fail_after(5):
-        async with open_echo(fast_lane=fast_lane) as (echo, url), open_dialer() as dialer:
-            link = await dialer.dial(url)
+        async with open_echo(fast_lane=fast_lane) as (echo, url):
+            link = await WebSocketDialer().dial(url)
             await link.aclose()
             await echo.ended.wait()
             with pytest.raises(LinkLost):
@@ -75,31 +75,33 @@ async def test_the_end_of_a_link_is_seen_by_both_sides(fast_lane: bool) -> None:
 async def test_a_port_where_nobody_listens_refuses(fast_lane: bool) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        async with open_dialer() as dialer:
-            with pytest.raises(DialFailed) as failed:
-                await dialer.dial(f"http://127.0.0.1:{held.getsockname()[1]}")
+        with pytest.raises(DialFailed) as failed:
+            await WebSocketDialer().dial(f"http://127.0.0.1:{held.getsockname()[1]}")
     assert failed.value.refused
 
 
 async def test_a_server_that_has_no_such_path_is_a_failed_dial(fast_lane: bool) -> None:
-    async with open_server([], fast_lane=fast_lane) as server, open_dialer() as dialer:
-        with trio.fail_after(5), pytest.raises(DialFailed) as failed:
-            await dialer.dial(server.url)
+    async with open_server([], fast_lane=fast_lane) as server:
+        with trio.fail_after(5), pytest.raises(DialFailed, match="answers 404") as failed:
+            await WebSocketDialer().dial(server.url)
         assert not failed.value.refused
 
 
 async def test_a_text_message_ends_the_link(fast_lane: bool) -> None:
     async with open_echo(fast_lane=fast_lane) as (echo, url):
         with trio.fail_after(5):
-            async with trio_websocket.open_websocket_url(url.replace("http", "ws") + PEER_PATH) as connection:
-                await connection.send_message("hello")
-                await echo.ended.wait()
+            link = await WebSocketDialer().dial(url)
+            await link._say(TextMessage(data="hello"))
+            await echo.ended.wait()
+            with pytest.raises(LinkLost):
+                await link.receive()
+            await link.aclose()
 
 
 async def test_a_dial_leads_to_another_address_where_the_configuration_says_so(fast_lane: bool) -> None:
-    async with open_echo(fast_lane=fast_lane) as (_, url), open_dialer(addresses={"http://node-a:1": url}) as dialer:
+    async with open_echo(fast_lane=fast_lane) as (_, url):
         with trio.fail_after(5):
-            link = await dialer.dial("http://node-a:1")
+            link = await WebSocketDialer(addresses={"http://node-a:1": url}).dial("http://node-a:1")
             await link.send(b"x")
             assert await link.receive() == b"x"
             await link.aclose()
@@ -108,9 +110,9 @@ async def test_a_dial_leads_to_another_address_where_the_configuration_says_so(f
 async def test_two_nodes_converge_over_real_sockets(fast_lane: bool) -> None:
     """The whole way: WebSocket, handshake with a secret, anti-entropy, replication, goodbye."""
     with trio.fail_after(20):
-        async with open_dialer() as dialer, trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:
             urls = [_free_url(), _free_url()]
-            nodes = [_node(url, urls, dialer) for url in urls]
+            nodes = [_node(url, urls) for url in urls]
             nodes[0].register(*[instance("svc", f"i{n}") for n in range(500)])
             for node in nodes:
                 nursery.start_soon(_serve, node, fast_lane)
@@ -127,7 +129,7 @@ async def test_two_nodes_converge_over_real_sockets(fast_lane: bool) -> None:
             nursery.cancel_scope.cancel()
 
 
-def _node(url: str, urls: list[str], dialer: object) -> Node:
+def _node(url: str, urls: list[str]) -> Node:
     settings = ClusterSettings(
         cluster="test",
         region="lab",
@@ -138,7 +140,7 @@ def _node(url: str, urls: list[str], dialer: object) -> Node:
         secret="a secret of the tests",
         links=LinkSettings(ping_s=0.1),
     )
-    return Node(url, settings, dialer=dialer, seed=random.randrange(1 << 30), clock=SkewedClock())  # type: ignore[arg-type]
+    return Node(url, settings, dialer=WebSocketDialer(), seed=random.randrange(1 << 30), clock=SkewedClock())
 
 
 async def _serve(node: Node, fast_lane: bool) -> None:

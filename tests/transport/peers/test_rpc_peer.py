@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from artemis.actors.effects import Effects
 from artemis.actors.frames import Word
 from artemis.actors.supervisor import open_supervisor
 from artemis.actors.sweeper import LeaseSweeper
@@ -122,8 +123,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(*, synchronised: bool = True) -> AsyncGenerator[Scene, None]:
+async def open_scene(
+    *, synchronised: bool = True, known: Sequence[dict[str, object]] = ()
+) -> AsyncGenerator[Scene, None]:
     scene = Scene(synchronised=synchronised)
+    scene.old.known = list(known)
     async with open_supervisor() as supervisor:
         supervisor.start("old", lambda: scene.peer)
         await trio.sleep(0.1)
@@ -225,24 +229,23 @@ async def test_the_node_is_asked_every_five_seconds_how_it_is(autojump_clock: Mo
 
 
 async def test_a_cold_start_takes_over_what_the_old_node_knows(autojump_clock: MockClock) -> None:
-    async with open_scene(synchronised=False) as scene:
-        assert scene.hub.is_synchronised  # the old node knew nothing, and that is known now
-    scene = Scene(synchronised=False)
-    scene.old.known = [
+    known: list[dict[str, object]] = [
         {"regionId": "lab", "serviceId": "Svc.A", "instanceId": f"i{n}", "url": "http://x", "port": 80, "new": 1}
         for n in range(250)
     ]
-    async with open_supervisor() as supervisor:
-        supervisor.start("old", lambda: scene.peer)
-        await eventually(lambda: scene.hub.is_synchronised)
+    async with open_scene(synchronised=False, known=known) as scene:
+        assert scene.hub.is_synchronised
         assert scene.registry.live_count == 250
         assert scene.peer.statistics().imported == 250
 
 
+async def test_an_old_node_that_knows_nothing_is_no_reason_to_wait(autojump_clock: MockClock) -> None:
+    async with open_scene(synchronised=False) as scene:
+        assert scene.hub.is_synchronised
+
+
 async def test_an_instance_that_expired_here_is_not_removed_there(autojump_clock: MockClock) -> None:
     async with open_scene() as scene:
-        from artemis.actors.effects import Effects
-
         effects = Effects()
         effects.peers[URL] = scene.peer
         async with open_supervisor() as supervisor:
