@@ -82,8 +82,8 @@ def audit_row(row: AuditRow, entry: AuditEntry) -> Row:
         "address": entry.address,
         "reason": entry.reason,
         "operationTime": row.audit.time_ms,
-        "before": snapshot_of(entry.before),
-        "after": snapshot_of(entry.after),
+        "before": snapshot_of(entry.kind, entry.before),
+        "after": snapshot_of(entry.kind, entry.after),
     }
 
 

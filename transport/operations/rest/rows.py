@@ -11,6 +11,7 @@ from artemis.store.management.kinds import (
     GROUP,
     GROUP_MEMBER,
     GROUP_TAG,
+    KINDS,
     ROUTE_RULE_GROUP,
     Canary,
     Group,
@@ -20,6 +21,7 @@ from artemis.store.management.kinds import (
     RouteRule,
     RouteRuleGroup,
     V,
+    Value,
     ZoneOperation,
     group_key,
     of_group,
@@ -137,9 +139,16 @@ def zone_row(operation: ZoneOperation) -> Row:
     }
 
 
-def snapshot_of(json: msgspec.Raw) -> Row | None:
-    """What an audit keeps of a thing before or after a write, without what only nodes understand."""
+def snapshot_of(kind: str, json: msgspec.Raw) -> Row | None:
+    """What an audit keeps of a thing before or after a write: all of it, but for what only nodes understand."""
     found = msgspec.json.decode(json, type=dict[str, object] | None)
-    if found is None:
-        return None
-    return {name: value for name, value in found.items() if name not in ("created", "published")}
+    value = _VALUES.get(kind)
+    if found is None or value is None:
+        return found
+    thing = msgspec.json.decode(json, type=value)
+    names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+    return {shown: getattr(thing, name) for name, shown in names if name not in _INTERNAL}
+
+
+_VALUES: Final[dict[str, type[Value]]] = {**{kind.name: kind.value for kind in KINDS}, "canary-ips": Group}
+_INTERNAL: Final = frozenset({"created", "deleted", "published"})
