@@ -1,4 +1,4 @@
-"""What nodes say to each other: one class per kind of frame, each with its limits. docs/protocol.md explains them.
+"""What nodes say to each other: one class per kind of frame, with its limits. See docs/reference/peer-protocol.md.
 
 A conversation
     challenge  ←            the one who was dialled asks for a proof of the secret
