@@ -32,21 +32,23 @@ def fast_lane(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def shared_node(fast_lane: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNode]:
     """Gives out one running node per settings; they all end with the tests of their lane."""
-    running: dict[str, NodeProcess] = {}
+    nodes: dict[str, NodeProcess] = {}
 
     def share(settings: Settings) -> NodeProcess:
         name = repr(settings)
-        if name not in running:
+        if name not in nodes:
             lane: Settings = {"node": {"fast_lane": fast_lane}}
-            running[name] = NodeProcess(tmp_path_factory.mktemp("node"), merged(settings, lane)).start()
-        return running[name]
+            nodes[name] = NodeProcess(tmp_path_factory.mktemp("node"), merged(settings, lane))
+            nodes[name].start()
+        assert nodes[name].is_running, nodes[name].log()
+        return nodes[name]
 
     yield share
     try:
-        for node in running.values():
+        for node in nodes.values():
             node.stop()
     finally:
-        for node in running.values():
+        for node in nodes.values():
             node.destroy()
 
 

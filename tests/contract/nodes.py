@@ -63,6 +63,10 @@ class NodeProcess:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def is_running(self) -> bool:
+        return self._child.pid is not None
+
+    @property
     def pid(self) -> int:
         pid = self._child.pid
         assert pid is not None, f"the node is not running:\n{self.log()}"

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -61,11 +61,30 @@ class Session:
 
 
 @asynccontextmanager
-async def websocket(node: Address, path: str) -> AsyncGenerator[Session, None]:
-    async with trio_websocket.open_websocket(
-        node.host, node.port, path, use_ssl=False, max_message_size=MESSAGE_BYTES_MAX, message_queue_size=1000
-    ) as connection:
-        yield Session(connection)
+async def websocket(
+    node: Address, path: str, *, headers: Sequence[tuple[bytes, bytes]] = (), subprotocols: Sequence[str] = ()
+) -> AsyncGenerator[Session, None]:
+    """A session as long as the block lasts. It is closed in order, unless the node was faster."""
+    stream = await trio.open_tcp_stream(node.host, node.port)
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(PATIENCE_S):
+                connection = await trio_websocket.wrap_client_stream(
+                    nursery,
+                    stream,
+                    f"{node.host}:{node.port}",
+                    path,
+                    extra_headers=list(headers),
+                    subprotocols=list(subprotocols),
+                    max_message_size=MESSAGE_BYTES_MAX,
+                    message_queue_size=1000,
+                )
+            yield Session(connection)
+            with trio.move_on_after(PATIENCE_S):
+                await connection.aclose()
+            nursery.cancel_scope.cancel()
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 async def watching(session: Session, service_id: str, since: int | None = None) -> Any:
