@@ -56,7 +56,7 @@ class Entry:
         self.tick = -1
         """The tick of the wheel that will look at this entry."""
         self.via = 0
-        """Who heard of the instance last: 0 this node, otherwise the origin of a peer."""
+        """Who heard of the instance last: 0 this node, -1 nobody since its restart, otherwise the origin of a peer."""
         self.registered_ms = 0
 
     @property

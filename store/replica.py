@@ -12,9 +12,12 @@ from .table import InstanceTable, Outcome
 from .versions import milliseconds
 
 State = tuple[str, int, bytes | None, int, int]
-"""Full key, version, JSON (None for a tombstone), age of the last renewal in milliseconds, origin of who heard it."""
+"""Full key, version, JSON (None for a tombstone), age of the last renewal in milliseconds, origin of who heard it. An
+origin of 0 means that nobody did: the lease is one of grace, given after a restart."""
 
 AGE_MAX_MS: Final = 7 * 24 * 3600 * 1000
+UNHEARD: Final = -1
+"""As `Entry.via`: known from before a restart, and nobody was heard saying that it lives."""
 
 
 class ReplicatedInstances(InstanceTable):
@@ -59,7 +62,8 @@ class ReplicatedInstances(InstanceTable):
                 continue
             if entry.live:
                 age_ms = max(0, int((lease_s - entry.deadline_s + entry.ttl_s) * 1000))
-                states.append((full_key, entry.version, entry.json, age_ms, entry.via or self.origin))
+                heard_by = 0 if entry.via == UNHEARD else entry.via or self.origin
+                states.append((full_key, entry.version, entry.json, age_ms, heard_by))
             else:
                 states.append((full_key, entry.version, None, 0, self.origin))
         return states
@@ -68,7 +72,8 @@ class ReplicatedInstances(InstanceTable):
         """Take over what is newer. A lease never becomes fresh by being copied: its age counts.
 
         `via` is the origin of the peer that sent the states. Leases that have already run out are ignored, and so are
-        tombstones older than we keep them.
+        tombstones older than we keep them. A lease of grace counts only for a node that is so new itself that it
+        could not have heard of the instance: whoever has listened for a whole lease knows better.
         """
         lease_s = self.lease_time(now_s)
         outcome = Outcome()
@@ -77,7 +82,7 @@ class ReplicatedInstances(InstanceTable):
             service_key, _, instance_key = full_key.partition("\n")
             entry = self.find(service_key, instance_key)
             if entry is not None and version <= entry.version:
-                if version == entry.version and json is not None and entry.live:
+                if version == entry.version and json is not None and entry.live and heard_by:
                     self._heard(entry, lease_s=lease_s, age_ms=age_ms, via=heard_by)
                 continue
             if json is None:
@@ -120,6 +125,8 @@ class ReplicatedInstances(InstanceTable):
         instance = decode_instance(json)
         ttl_s = self.ttl_of(instance, legacy=instance.is_legacy())
         deadline_s = lease_s - min(age_ms, AGE_MAX_MS) / 1000 + ttl_s
+        if not heard_by and lease_s - self._since_s >= ttl_s:
+            deadline_s = lease_s
         if deadline_s <= lease_s and not self.suspects.is_lost(heard_by):
             return None
         if entry is None:
@@ -135,6 +142,8 @@ class ReplicatedInstances(InstanceTable):
         return None if kind is None else InstanceChange(kind, json, entry.key, now_ms)
 
     def _via(self, heard_by: int) -> int:
+        if not heard_by:
+            return UNHEARD
         return 0 if heard_by == self.origin else heard_by
 
     def _heard(self, entry: Entry, *, lease_s: float, age_ms: int, via: int) -> None:
@@ -178,6 +187,6 @@ class ReplicatedInstances(InstanceTable):
             instance = decode_instance(json)
             entry = self._entry(instance.service_id or service_key, instance_key, now_ms=now_ms)
             self._put(entry, instance, json, version, now_ms=now_ms)
-            self._renewed(entry, deadline_s=lease_s + entry.ttl_s, via=0)
+            self._renewed(entry, deadline_s=lease_s + entry.ttl_s, via=UNHEARD)
             self._watch(entry.service, lease_s=lease_s)
         return self.live_count

@@ -99,7 +99,7 @@ class InstanceTable:
         self._wheel = Wheel(now_s=now_s)
         self._visibility: Visibility = visibility or NothingDown()
         self._granted_s = 0.0
-        self._seen_s = now_s
+        self._since_s = self._seen_s = now_s
 
     def find(self, service_key: str, instance_key: str) -> Entry | None:
         """The entry of an identity, live or tombstone."""

@@ -142,6 +142,46 @@ def test_a_restart_gives_each_instance_one_fresh_lease_and_keeps_versions_and_to
     assert later.entries[0].version > max(version for _, version, _ in rows)
 
 
+def restarted(source: Registry, *, now_s: float) -> Registry:
+    """The same node after a restart, with what it had on disk."""
+    rows = [(e.full_key, e.version, e.json if e.live else None) for e in source.services["svc.a"].entries.values()]
+    again = registry("a", now_s=now_s)
+    again.restore(rows, now_s=now_s, now_ms=NOW_MS)
+    return again
+
+
+def test_a_lease_of_grace_does_not_bring_back_what_others_know_to_be_dead() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    assert b.sweep(now_s=21, now_ms=NOW_MS).expired == 1
+    again = restarted(a, now_s=30)
+    copy(again, b, now_s=30)
+    assert shown(b) == set()
+    again.renew("svc.a", "i1", lease_s=again.lease_time(31))
+    copy(again, b, now_s=31)
+    assert shown(b) == {"i1"}
+
+
+def test_a_lease_of_grace_prolongs_no_lease_that_runs_elsewhere() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    copy(restarted(a, now_s=15), b, now_s=15)
+    assert b.sweep(now_s=20.3, now_ms=NOW_MS).expired == 1
+
+
+def test_a_node_as_new_as_the_restart_takes_leases_of_grace_over_for_what_is_left_of_them() -> None:
+    """Pitfall 2: it would be ready with empty lists, next to a node that serves."""
+    a = registry("a")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    again, new, newer = restarted(a, now_s=500), registry("b", now_s=505), registry("c", now_s=509)
+    copy(again, new, now_s=506)
+    copy(new, newer, now_s=510)
+    assert shown(new) == shown(newer) == {"i1"}
+    assert new.sweep(now_s=520.3, now_ms=NOW_MS).expired == newer.sweep(now_s=520.3, now_ms=NOW_MS).expired == 1
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from("ab"), st.sampled_from(["register", "unregister"]), st.sampled_from(["i1", "i2", "i3"])),
     max_size=20,
