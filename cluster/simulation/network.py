@@ -7,7 +7,7 @@ All chance comes from one generator, and all time from Trio's clock, so a seed r
 
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -66,6 +66,8 @@ class Network:
         self.weather = weather
         self.traffic: dict[Flow, Traffic] = {}
         self.dials: dict[Flow, int] = {}
+        self.changed: Callable[[Iterable[Flow]], None] = lambda flows: None
+        """Told of the flows whose faults have just changed."""
         self._rng = rng
         self._hosts = hosts or {}
         self._listeners: dict[tuple[str, str], Listener] = {}
@@ -88,29 +90,34 @@ class Network:
 
     def cut(self, flows: Iterable[Flow], *, cut: Cut = Cut.SILENT) -> None:
         """Interrupt the flows; `Cut.RESET` also ends the links that use them."""
+        flows = list(flows)
         self.faults.cut(flows, cut=cut)
-        self._weather_changed()
+        self._weather_changed(flows)
 
     def partition(self, *islands: Iterable[str]) -> None:
         """Cut every flow between islands, both ways and silently."""
         groups = [list(island) for island in islands]
         for number, one in enumerate(groups):
             for other in groups[number + 1 :]:
-                self.faults.cut(self.faults.between(one, other))
-        self._weather_changed()
+                self.cut(self.faults.between(one, other))
 
     def slow(self, flows: Iterable[Flow], *, delay_s: float, jitter_s: float = 0.0) -> None:
         """Delay the flows."""
+        flows = list(flows)
         self.faults.slow(flows, delay_s=delay_s, jitter_s=jitter_s)
+        self.changed(flows)
 
     def lossy(self, flows: Iterable[Flow], *, loss: float, reset: float = 0.0) -> None:
         """Lose pieces of the flows."""
+        flows = list(flows)
         self.faults.lossy(flows, loss=loss, reset=reset)
+        self.changed(flows)
 
     def heal(self, flows: Iterable[Flow] | None = None) -> None:
         """Make the flows, or everything, as good as the weather allows. What was held back arrives."""
-        self.faults.heal(flows)
-        self._weather_changed()
+        healed = list(self.faults.faults()) if flows is None else list(flows)
+        self.faults.heal(healed)
+        self._weather_changed(healed)
 
     def reset(self, one: str, other: str) -> int:
         """End every link between two nodes, at both ends. Returns how many there were."""
@@ -118,6 +125,12 @@ class Network:
         for pipe in ended:
             pipe.reset()
         return len(ended) // 2
+
+    def leave(self, name: str) -> None:
+        """A host is gone: its links end at once, at both ends."""
+        for pipe in list(self._pipes):
+            if name in (pipe.source, pipe.target):
+                pipe.reset()
 
     async def clog(self, flows: Sequence[Flow], *, seconds: float) -> None:
         """Hold the flows back for a while; then all of it arrives at once."""
@@ -197,7 +210,8 @@ class Network:
     def stop_listening(self, name: str, port: str) -> None:
         self._listeners.pop((name, port), None)
 
-    def _weather_changed(self) -> None:
+    def _weather_changed(self, flows: Iterable[Flow]) -> None:
+        self.changed(flows)
         for pipe in list(self._pipes):
             if self.faults.link(pipe.source, pipe.target) is Cut.RESET:
                 pipe.reset()

@@ -1,0 +1,119 @@
+"""What all nodes hold in the end."""
+
+import json
+import math
+
+import trio
+
+from ..hosts import EPOCH_MS, Host
+from ..scenario import REGION
+from ..truth import Fate, Write
+from .checker import Checker
+
+
+class Convergence(Checker):
+    """After the last heal all nodes hold the same, and answer the same, and it is the truth."""
+
+    def converged(self) -> None:
+        """Dead instances apart, whose leases end at each node in its own time."""
+        self._compare_rows(self._dead())
+
+    def settled(self) -> None:
+        self._compare_rows(set())
+        hosts = self.world.serving
+        digests = {host.name: host.node.cluster.own_word().digests for host in hosts if host.node is not None}
+        for table in ("records", "audits"):
+            if len({found[table] for found in digests.values()}) > 1:
+                self.object(f"the nodes differ in their {table}")
+        self._compare_answers()
+
+    def _dead(self) -> set[str]:
+        alive = (Fate.LIVING, Fate.UNREGISTERED)
+        return {"\n".join(key) for key, one in self.world.truth.instances.items() if one.fate not in alive}
+
+    def _compare_rows(self, but: set[str]) -> None:
+        rows = {host.name: _rows(host, self.world.scenario.tombstone_kept_ms) for host in self.world.serving}
+        for key in sorted(set().union(*rows.values()) - but):
+            versions = {name: found.get(key) for name, found in rows.items()}
+            if len(set(versions.values())) > 1:
+                told = ", ".join(f"{name}: {_tell(version)}" for name, version in versions.items())
+                self.object(f"{' '.join(key.split())} differs ({told})")
+
+    def _compare_answers(self) -> None:
+        services = [service.lower() for service in self.world.scenario.service_ids]
+        for service in services:
+            answers = {name: answer.get(service, frozenset()) for name, answer in self.world.answers.items()}
+            if len(set(answers.values())) > 1:
+                told = ", ".join(f"{name}: {sorted(found)}" for name, found in answers.items())
+                self.object(f"the answers for {service} differ ({told})")
+            living = {
+                key[1] for key, one in self.world.truth.instances.items() if key[0] == service and _lives(one.fate)
+            }
+            for name, found in answers.items():
+                if not self.world.is_operated((service, "")) and found != living:
+                    self.object(f"{name} answers {sorted(found)} for {service}, and {sorted(living)} live")
+
+
+class ManagementKept(Checker):
+    """What operators were told is done is so on every node, unless somebody decided otherwise later."""
+
+    def settled(self) -> None:
+        subjects = {write.subject for write in self.world.truth.writes}
+        for host in self.world.serving:
+            out = _pulled_out(host)
+            for subject in sorted(subjects):
+                allowed = self._allowed(subject)
+                if allowed and (subject in out) not in allowed:
+                    self.object(
+                        f"{subject} is {'out' if subject in out else 'in'} at {host.name}, and was decided otherwise"
+                    )
+
+    def _allowed(self, subject: str) -> set[bool]:
+        """What the last decisions allow. Of two that are closer than clocks can tell, either may win."""
+        writes = [write for write in self.world.truth.writes if write.subject == subject]
+        margin_s = 2 * self.world.scenario.skew_max_ms / 1000
+        firm = [write for write in writes if not write.doubtful and write.acknowledged_s < math.inf]
+        if not firm:
+            return set()
+        last_s = max(write.asked_s for write in firm)
+        return {bool(write.wanted) for write in writes if _end_s(write) + margin_s >= last_s}
+
+
+def _end_s(write: Write) -> float:
+    """When it had taken effect at the latest."""
+    return write.acknowledged_s if write.acknowledged_s < math.inf else write.asked_s + 60.0
+
+
+def _lives(fate: Fate) -> bool:
+    return fate is Fate.LIVING
+
+
+def _rows(host: Host, tombstone_kept_ms: int) -> dict[str, int]:
+    """Version by full key, tombstones that are about to be forgotten left out."""
+    assert host.node is not None
+    oldest_ms = EPOCH_MS + int(trio.current_time() * 1000) - tombstone_kept_ms
+    return {
+        entry.full_key: entry.version
+        for service in host.node.registry.services.values()
+        for entry in service.entries.values()
+        if entry.live or entry.version >> 48 > oldest_ms
+    }
+
+
+def _tell(version: int | None) -> str:
+    if version is None:
+        return "nothing"
+    return f"{((version >> 48) - EPOCH_MS) / 1000:.3f}/{version & 0xFFFF_FFFF_FFFF:x}"
+
+
+def _pulled_out(host: Host) -> set[str]:
+    """The subjects that are out at this node, asked as a client would."""
+    body = json.dumps({"regionId": REGION}).encode()
+    instances = json.loads(host.peek("/api/management/all-instance-operations.json", body))
+    servers = json.loads(host.peek("/api/management/all-server-operations.json", body))
+    zones = json.loads(host.peek("/api/management/zone/get-all-zone-operations.json", b"{}"))
+    return {
+        *(f"instance {row['instanceKey']['instanceId']}" for row in instances["allInstanceOperations"] or ()),
+        *(f"server {row['serverKey']['serverId']}" for row in servers["allServerOperations"] or ()),
+        *(f"zone {row['zoneKey']['zoneId']}" for row in zones["allZoneOperations"] or ()),
+    }

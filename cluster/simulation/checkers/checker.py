@@ -1,0 +1,117 @@
+"""What every checker is, and what it may look at."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from artemis.store.changes import ServiceChange
+
+from ..hosts import Host
+from ..reach import Reach
+from ..scenario import REGION, Scenario
+from ..subscribers import Subscriber
+from ..truth import Key, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was not kept."""
+
+    checker: str
+    time_s: float
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.checker} at {self.time_s:.3f}: {self.text}"
+
+
+@dataclass(slots=True, eq=False)
+class World:
+    """Everything that there is to look at."""
+
+    scenario: Scenario
+    hosts: Mapping[str, Host]
+    subscribers: Sequence[Subscriber]
+    truth: Truth
+    reach: Reach
+    answers: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict[str, dict[str, frozenset[str]]])
+    """By serving host and service key: the instances in its answer, at the moment of the observation."""
+
+    @property
+    def serving(self) -> list[Host]:
+        """The hosts that would answer a client now."""
+        return [host for host in self.hosts.values() if host.is_serving]
+
+    def look(self) -> None:
+        """Ask every node that serves for every service."""
+        self.answers = {host.name: self._ask(host) for host in self.serving}
+
+    def _ask(self, host: Host) -> dict[str, frozenset[str]]:
+        """What a client would be answered, asked the way a client asks."""
+        wanted = self.scenario.service_ids
+        body = {"discoveryConfigs": [{"serviceId": name} for name in wanted], "regionId": REGION}
+        reply = json.loads(host.peek("/artemis/api/discovery/lookup.json", json.dumps(body).encode()))
+        return {
+            service["serviceId"].lower(): frozenset(each["instanceId"] for each in service["instances"] or ())
+            for service in reply["services"] or ()
+        }
+
+    def disk_will_be_lost(self, host: Host) -> None:
+        """What only this host has of the decisions of operators, nobody can be held to any more."""
+        assert host.node is not None
+        elsewhere = [
+            other.node.management.tables
+            for other in self.hosts.values()
+            if other is not host and other.node is not None
+        ]
+        for mine in host.node.management.tables.records():
+            copies = [tables.record(mine.full_key) for tables in elsewhere]
+            if not any(copy is not None and copy.version >= mine.version for copy in copies):
+                self._doubt(host)
+                return
+
+    def _doubt(self, host: Host) -> None:
+        """Nobody can tell which decisions are lost: those of a while, taken at this host, are not asked about."""
+        for write in self.truth.writes:
+            if write.node == host.name:
+                write.doubtful = True
+
+    def is_operated(self, key: Key) -> bool:
+        """Whether operators may have hidden this instance: the last service is theirs."""
+        return key[0] == self.scenario.service_ids[-1].lower()
+
+
+class Checker:
+    """One promise. Keeps what it found; a simulation goes on to its end, or stops at the first finding."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.violations: list[Violation] = []
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def object(self, text: str) -> None:
+        """The promise was not kept just now."""
+        self.violations.append(Violation(self.name, trio.current_time(), text))
+
+    def object_to(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.object(text)
+
+    # What checkers override
+
+    def changed(self, host: Host, change: ServiceChange) -> None:
+        """A node tells its subscribers of a change, right now."""
+
+    def observe(self) -> None:
+        """Some time has passed. `world.answers` is fresh."""
+
+    def converged(self) -> None:
+        """Everything has been healed for as long as agreement may take."""
+
+    def settled(self) -> None:
+        """The end: everything has been healed for so long that nothing is left to happen."""

@@ -1,0 +1,159 @@
+"""Services as they behave towards a registry: they register, heartbeat, fail over, crash, leave and come back."""
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+import trio
+
+from .history import History
+from .scenario import REGION, Scenario
+from .truth import Fate, TrueInstance, Truth
+from .wire import Unanswered, Wire, outcome_of
+
+TRIES_PER_HEARTBEAT: Final = 4
+"""When no node answers, the next attempt comes this many times sooner."""
+MISHAP: Final = 0.15
+"""Probability, per heartbeat, that the service does something else than to live on."""
+UNREGISTER_ROUNDS: Final = 3
+"""How often all nodes are asked to unregister before the service just goes."""
+
+
+class ServiceClient:
+    """One machine on which one service runs, time and again."""
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        scenario: Scenario,
+        *,
+        wire: Wire,
+        truth: Truth,
+        history: History,
+        rng: random.Random,
+        calm: trio.Event,
+    ) -> None:
+        """Once `calm` is set it lives on, or stays dead: nothing else happens any more."""
+        self.name = name
+        self._scenario = scenario
+        self._wire = wire
+        self._truth = truth
+        self._history = history
+        self._rng = rng
+        self._calm = calm
+        self._service_id = scenario.service_ids[number % scenario.services]
+        self._zone = scenario.zone_of(number // scenario.services)
+        self._ip = f"10.1.0.{number + 1}"
+        self._nodes = list(scenario.names)
+        rng.shuffle(self._nodes)
+        self._asks_first = rng.random() < 0.5
+        """It heartbeats first and registers what is unknown, like the Java client."""
+
+    async def run(self) -> None:
+        """Live, die, and live again."""
+        await trio.sleep(self._rng.uniform(0, self._scenario.heartbeat_s))
+        while not self._calm.is_set():
+            instance = TrueInstance((self._service_id.lower(), self.name), self._ip, self._zone)
+            instance.data = self._rng.randrange(1000)
+            self._truth.put(instance)
+            await self._live(instance)
+            if instance.fate is Fate.UNREGISTERED and self._rng.random() < 0.5:
+                continue  # a deployment: the next process is there at once
+            with trio.move_on_after(self._rng.uniform(0, 2 * self._scenario.lease_s)):
+                await self._calm.wait()
+
+    async def _live(self, instance: TrueInstance) -> None:
+        known = False
+        while True:
+            if known or self._asks_first:
+                answered = await self._heartbeat(instance)
+            else:
+                answered = await self._register(instance)
+            known = known or answered
+            await trio.sleep(self._scenario.heartbeat_s / (1 if answered else TRIES_PER_HEARTBEAT))
+            if not self._calm.is_set() and self._rng.random() < MISHAP and await self._is_over(instance):
+                return
+
+    async def _is_over(self, instance: TrueInstance) -> bool:
+        """Something happens; whether it ends the process."""
+        match self._rng.randrange(5):
+            case 0:
+                self._end(instance, Fate.CRASHED, "crashes")
+                return True
+            case 1:
+                await self._unregister(instance)
+                return True
+            case 2:
+                instance.data += 1
+                await self._register(instance)
+            case 3:
+                self._rng.shuffle(self._nodes)
+                self._history.add(self.name, f"goes to {self._nodes[0]}")
+            case _:
+                pass
+        return False
+
+    def _end(self, instance: TrueInstance, fate: Fate, text: str, node: str = "") -> None:
+        self._history.add(self.name, text)
+        instance.fate, instance.ended_s, instance.ended_by = fate, trio.current_time(), node
+
+    # What it asks of nodes
+
+    async def _heartbeat(self, instance: TrueInstance) -> bool:
+        asked = await self._ask("heartbeat", instance)
+        if asked is None:
+            return False
+        node, answer = asked
+        failed = answer.get("failedInstances")
+        if failed:
+            self._history.add(self.name, f"is not known by {node}")
+            return await self._register(instance)
+        if not instance.confirmed:
+            self._history.add(self.name, f"is confirmed by {node}")
+        instance.renewed(node, now_s=trio.current_time(), every_s=3 * self._scenario.heartbeat_s)
+        return True
+
+    async def _register(self, instance: TrueInstance) -> bool:
+        asked = await self._ask("register", instance)
+        if asked is None:
+            return False
+        self._history.add(self.name, f"is registered at {asked[0]} as {instance.data}")
+        instance.registered(asked[0], now_s=trio.current_time())
+        return True
+
+    async def _unregister(self, instance: TrueInstance) -> None:
+        instance.leaving()
+        for _ in range(UNREGISTER_ROUNDS):
+            asked = await self._ask("unregister", instance)
+            if asked is not None:
+                self._end(instance, Fate.UNREGISTERED, f"is unregistered at {asked[0]}", asked[0])
+                return
+        self._end(instance, Fate.CRASHED, "goes without having told anybody")
+
+    async def _ask(self, operation: str, instance: TrueInstance) -> tuple[str, Mapping[str, object]] | None:
+        """Ask one node after the other until one answers; that one is asked first from now on."""
+        body = {"instances": [self._describe(instance)]}
+        for node in list(self._nodes):
+            try:
+                answer = await self._wire.ask(self.name, node, f"/artemis/api/registry/{operation}.json", body)
+            except Unanswered as unanswered:
+                self._history.add(self.name, f"{operation}: {unanswered}")
+            else:
+                if outcome_of(answer) in ("success", "partial_fail"):
+                    return node, answer
+                self._history.add(self.name, f"{operation}: {node} is not serving")
+            self._nodes.remove(node)
+            self._nodes.append(node)
+        return None
+
+    def _describe(self, instance: TrueInstance) -> dict[str, object]:
+        return {
+            "regionId": REGION,
+            "zoneId": instance.zone,
+            "serviceId": self._service_id,
+            "instanceId": self.name,
+            "ip": instance.ip,
+            "url": f"http://{instance.ip}:80/",
+            "metadata": {"data": str(instance.data)},
+        }

@@ -1,0 +1,61 @@
+"""Who can reach whom, and since when: what checkers may expect follows from it."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import trio
+
+from ..faults import PASS, Cut, Flow
+from .hosts import Host
+from .network import Network
+
+
+class Reach:
+    """Remembers for each flow when it was last cut, and when something was last wrong with it at all."""
+
+    def __init__(self, network: Network, hosts: Mapping[str, Host]) -> None:
+        self._network = network
+        self._hosts = hosts
+        self._uncut_s: dict[Flow, float] = {}
+        self._clean_s: dict[Flow, float] = {}
+        self._paused_s: dict[str, float] = {}
+        network.changed = self._note
+
+    def _note(self, flows: Iterable[Flow]) -> None:
+        now_s = trio.current_time()
+        for flow in flows:
+            fault = self._network.faults.flow(*flow)
+            self._clean_s[flow] = now_s if fault == PASS else math.inf
+            if fault.cut is not Cut.NONE or fault.reset:
+                self._uncut_s[flow] = math.inf
+            elif self._uncut_s.get(flow) == math.inf:
+                self._uncut_s[flow] = now_s
+
+    def note_pause(self, name: str) -> None:
+        """This host is, or was until now, not running."""
+        self._paused_s[name] = trio.current_time()
+
+    def uncut_s(self, one: str, other: str) -> float:
+        """Since when the two have not been cut off from each other; infinite while they are."""
+        return max(self._uncut_s.get((one, other), -math.inf), self._uncut_s.get((other, one), -math.inf))
+
+    def clean_s(self, one: str, other: str) -> float:
+        """Since when nothing is wrong with the network between the two."""
+        return max(self._clean_s.get((one, other), -math.inf), self._clean_s.get((other, one), -math.inf))
+
+    def steady_s(self, name: str) -> float:
+        """Since when a process has been up and running on this host, without a pause."""
+        host = self._hosts[name]
+        if host.frozen or host.node is None:
+            return math.inf
+        return max(host.up_s, self._paused_s.get(name, -math.inf))
+
+    def linked_s(self, one: str, other: str) -> float:
+        """Since when two nodes run, and nothing is wrong between them."""
+        return max(self.clean_s(one, other), self.steady_s(one), self.steady_s(other))
+
+    def calm_s(self, *, but: str = "") -> float:
+        """Since when nothing at all is wrong among the hosts, leaving out the pauses and starts of one of them."""
+        names = list(self._hosts)
+        network = [self._clean_s.get((a, b), -math.inf) for a in names for b in names if a != b]
+        return max([*network, *(self.steady_s(name) for name in names if name != but)], default=-math.inf)

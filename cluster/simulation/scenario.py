@@ -1,0 +1,105 @@
+"""What a simulation is made of: sizes, times, and how much goes wrong. Everything else comes from the seed."""
+
+from dataclasses import dataclass
+
+from artemis.node.config import ClusterSection, Config, DataSection, NodeSection, RateLimitsSection, RegistrySection
+
+REGION = "lab"
+ZONES = ("east", "west")
+RECONNECT_S = 9.0
+"""The longest that two nodes take to be linked again after a heal: a dial under way, the longest wait between two
+attempts, and an introduction."""
+SPREAD_S = 1.0
+"""The longest that news takes between nodes that are linked, over a network that may be slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Times in seconds of virtual time."""
+
+    nodes: int = 3
+    services: int = 3
+    clients: int = 9
+    subscribers: int = 3
+    operators: int = 1
+    trouble_s: float = 60.0
+    """How long things go wrong. Afterwards everything is healed, and has to settle."""
+    heartbeat_s: float = 2.5
+    lease_s: float = 10.0
+    sweep_s: float = 0.25
+    anti_entropy_s: float = 10.0
+    skew_max_ms: int = 400
+    """Clocks are wrong by so much at most, in either direction."""
+    decision_s: float = 5.0
+    """About how long an operator takes to decide something."""
+    faults_pause_s: float = 6.0
+    """About how long it is quiet between two faults."""
+    faults_last_s: float = 8.0
+    """About how long a fault lasts."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the nodes."""
+        return [chr(ord("a") + number) if self.nodes <= 26 else f"n{number}" for number in range(self.nodes)]
+
+    @property
+    def client_names(self) -> list[str]:
+        return [f"c{number}" for number in range(1, self.clients + 1)]
+
+    @property
+    def subscriber_names(self) -> list[str]:
+        return [f"s{number}" for number in range(1, self.subscribers + 1)]
+
+    @property
+    def operator_names(self) -> list[str]:
+        return [f"o{number}" for number in range(1, self.operators + 1)]
+
+    @property
+    def service_ids(self) -> list[str]:
+        return [f"Service{number}" for number in range(1, self.services + 1)]
+
+    @property
+    def converged_s(self) -> float:
+        """After the last heal, all nodes agree within this time: two heartbeats and one round of anti-entropy."""
+        return 2 * self.heartbeat_s + self.anti_entropy_s
+
+    @property
+    def forgotten_s(self) -> float:
+        """After the last heal, and its last heartbeat, an instance that died is in no answer any more."""
+        return self.lease_s + RECONNECT_S + SPREAD_S + 4 * self.sweep_s + 2.0
+
+    @property
+    def settle_s(self) -> float:
+        """How long everything is left in peace at the end."""
+        return max(self.converged_s, self.forgotten_s) + 2.0
+
+    @property
+    def tombstone_kept_ms(self) -> int:
+        """Tombstones younger than this are held by everybody; the configuration says how long nobody forgets."""
+        return int((RegistrySection().tombstone_ttl_s - 60) * 1000)
+
+    def zone_of(self, number: int) -> str:
+        return ZONES[number % len(ZONES)]
+
+    def url_of(self, name: str) -> str:
+        return f"http://{self.ip_of(name)}:8080"
+
+    def ip_of(self, name: str) -> str:
+        """Addresses instead of names, so that nobody asks a resolver."""
+        return f"10.0.0.{self.names.index(name) + 1}"
+
+    def config_of(self, name: str) -> Config:
+        """What a node is told: short intervals, and else what it would be told anywhere."""
+        zones: dict[str, tuple[str, ...]] = {}
+        for number, other in enumerate(self.names):
+            zone = self.zone_of(number)
+            zones[zone] = (*zones.get(zone, ()), self.url_of(other))
+        return Config(
+            node=NodeSection(region=REGION, zone=self.zone_of(self.names.index(name)), id=name, url=self.url_of(name)),
+            data=DataSection(directory=":memory:"),
+            registry=RegistrySection(lease_ttl_s=self.lease_s, sweep_interval_s=self.sweep_s),
+            rate_limits=RateLimitsSection(enabled=False),
+            cluster=ClusterSection(
+                nodes=zones, secret="a secret of simulations", anti_entropy_interval_s=self.anti_entropy_s
+            ),
+        )
