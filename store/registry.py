@@ -115,14 +115,15 @@ class Registry(ReplicatedInstances):
         self.watch.count()
 
     def unregister(self, keys: Iterable[tuple[str, str]], *, now_s: float, now_ms: int) -> Outcome:
-        """Remove instances by (service key, instance key), and remember the removal. Unknown ones are no error."""
+        """Remove instances by (service key, instance key), and remember the removal. Unknown ones are no error.
+
+        They leave a tombstone too: another node may know the instance, and an acknowledged removal holds there as well.
+        """
         lease_s = self.lease_time(now_s)
         outcome = Outcome()
         gone: dict[ServiceTable, list[InstanceChange]] = {}
         for service_key, instance_key in keys:
-            entry = self.find(service_key, instance_key)
-            if entry is None or not entry.live:
-                continue
+            entry = self._entry(service_key, instance_key, now_ms=now_ms)
             shown = self._bury(entry, self.clock.next(now_ms, above=entry.version), lease_s=lease_s)
             outcome.entries.append(entry)
             if shown is not None:

@@ -164,6 +164,7 @@ class InstanceTable:
     def _put(self, entry: Entry, instance: Instance, json: bytes, version: int, *, now_ms: int) -> ChangeType | None:
         """Make the entry live with this data. Returns how discovery sees it: None when it shows nothing new."""
         was_visible = entry.live and not entry.down
+        unchanged = entry.live and entry.json == json
         self._digests.replace(entry.full_key, entry.version, version)
         if not entry.live:
             entry.live = True
@@ -189,7 +190,9 @@ class InstanceTable:
         service.stale()
         if entry.down:
             return "delete" if was_visible else None
-        return "change" if was_visible else "new"
+        if was_visible:
+            return None if unchanged else "change"
+        return "new"
 
     def _is_down(self, entry: Entry) -> bool:
         service_key = entry.service.key

@@ -1,6 +1,6 @@
 """The lease sweeper: prompt, patient with a paused process, and never in anybody's way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import trio
@@ -39,7 +39,7 @@ class Heard:
 
 
 @contextmanager
-def a_registry() -> Iterator[tuple[Registry, Effects, Heard, VirtualClock]]:
+def a_registry() -> Generator[tuple[Registry, Effects, Heard, VirtualClock], None, None]:
     clock = VirtualClock()
     registry = Registry(
         RegistrySettings("lab"), clock=HybridClock(1), origin=1, now_s=clock.now_s(), now_ms=clock.now_ms()

@@ -43,5 +43,6 @@ def test_beyond_its_bound_the_log_forgets_and_says_so() -> None:
 
 def test_one_step_larger_than_the_log_is_still_kept() -> None:
     log = ChangeLog(3, 0)
-    log.add(step(1, *[("new", f"i{n}") for n in range(10)]))
+    kinds: list[tuple[ChangeType, str]] = [("new", f"i{n}") for n in range(10)]
+    log.add(step(1, *kinds))
     assert len(net(log, 0) or {}) == 10

@@ -47,6 +47,27 @@ def test_registering_again_after_an_unregister_wins_whatever_the_order_of_arriva
     assert shown(b) == {"i1"}
 
 
+def test_an_unregister_holds_also_where_the_instance_was_never_seen() -> None:
+    """A client that moved during a partition unregisters at a node that does not know it yet."""
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    b.unregister([("svc.a", "i1")], now_s=1, now_ms=NOW_MS + 1000)
+    copy(a, b, now_s=2)
+    copy(b, a, now_s=2)
+    assert (shown(a), shown(b)) == (set(), set())
+    assert a.digests() == b.digests()
+
+
+def test_the_same_data_under_a_newer_version_is_no_change() -> None:
+    """Two of our nodes heard the same registration from a node of the original system."""
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    b.register([instance()], now_s=0, now_ms=NOW_MS + 1)
+    outcome = a.merge(b.states(["svc.a\ni1"], now_s=0), via=b.origin, now_s=0, now_ms=NOW_MS)
+    assert outcome.changes == []
+    assert a.digests() == b.digests()
+
+
 def test_a_lease_does_not_become_fresh_by_being_copied() -> None:
     a, b = registry("a"), registry("b")
     a.register([instance()], now_s=0, now_ms=NOW_MS)

@@ -65,7 +65,7 @@ def shape(kind: type[T], document: object) -> T:
 
 
 def _misfit(path: str, wanted: str, value: object) -> _Misfit:
-    found = {dict: "an object", list: "an array", str: "a text", bool: "a flag", type(None): "null"}
+    found: dict[type, str] = {dict: "an object", list: "an array", str: "a text", bool: "a flag", type(None): "null"}
     what = found.get(type(value), "a number")
     return _Misfit(f"{path or 'the body'} must be {wanted}, and is {what}")
 
