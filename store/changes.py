@@ -3,9 +3,12 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 ChangeType = Literal["new", "change", "delete"]
+
+LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of the instances in the log. It reaches back less far when they are large, and never costs more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +46,26 @@ Delta = dict[str, dict[str, InstanceChange]]
 class ChangeLog:
     """The newest changes of all services: enough to compute what changed since a version, while it reaches back."""
 
-    __slots__ = ("_bound", "_changes", "_floor", "_size")
+    __slots__ = ("_bound", "_bytes", "_bytes_max", "_changes", "_floor", "_size")
 
-    def __init__(self, bound: int, version: int) -> None:
-        """Keep at most `bound` instance changes; older ones are forgotten, and deltas from before are unknown."""
+    def __init__(self, bound: int, version: int, *, bytes_max: int = LOG_BYTES_MAX) -> None:
+        """Keep at most `bound` instance changes, of at most `bytes_max` bytes; older ones are forgotten, and deltas
+        from before are unknown."""
         self._bound = bound
+        self._bytes_max = bytes_max
         self._changes: deque[ServiceChange] = deque()
         self._size = 0
+        self._bytes = 0
         self._floor = version
 
     def add(self, change: ServiceChange) -> None:
         self._changes.append(change)
         self._size += len(change.changes) or 1
-        while self._size > self._bound and len(self._changes) > 1:
+        self._bytes += _bytes_of(change)
+        while (self._size > self._bound or self._bytes > self._bytes_max) and len(self._changes) > 1:
             oldest = self._changes.popleft()
             self._size -= len(oldest.changes) or 1
+            self._bytes -= _bytes_of(oldest)
             self._floor = oldest.version
 
     def knows(self, version: int) -> bool:
@@ -76,6 +84,10 @@ class ChangeLog:
         if not self.knows(version):
             return None
         return net_effect(reversed(list(self.since(version))))
+
+
+def _bytes_of(change: ServiceChange) -> int:
+    return sum(len(one.json) for one in change.changes)
 
 
 def net_effect(changes: Iterable[ServiceChange]) -> Delta:

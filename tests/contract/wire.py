@@ -114,8 +114,13 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(node: Address) -> AsyncGenerator[Connection, None]:
-    stream = await trio.open_tcp_stream(node.host, node.port)
+async def connected(node: Address, *, buffer_bytes: int | None = None) -> AsyncGenerator[Connection, None]:
+    """A connection as long as the block lasts; with so much memory for what we do not read, if that is given."""
+    socket = trio.socket.socket()
+    if buffer_bytes is not None:
+        socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, buffer_bytes)
+    await socket.connect((node.host, node.port))
+    stream = trio.SocketStream(socket)
     try:
         yield Connection(stream)
     finally:

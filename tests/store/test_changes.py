@@ -46,3 +46,11 @@ def test_one_step_larger_than_the_log_is_still_kept() -> None:
     kinds: list[tuple[ChangeType, str]] = [("new", f"i{n}") for n in range(10)]
     log.add(step(1, *kinds))
     assert len(net(log, 0) or {}) == 10
+
+
+def test_large_instances_shorten_the_log() -> None:
+    log = ChangeLog(100, 0, bytes_max=10)
+    for version in range(1, 9):
+        log.add(step(version, ("new", f"i{version}")))  # of two bytes each
+    assert net(log, 2) is None
+    assert len(net(log, 3) or {}) == 5
