@@ -81,11 +81,11 @@ def put_canary(
     service = identifier("serviceId", service_id)
     wanted = Canary(
         service_id=service,
-        ip_whitelist=_white_list(ip_whitelist),
+        ip_whitelist=white_list("ipWhitelist", ip_whitelist),
         group_id=identifier("groupId", group_id) if group_id is not None else "canary",
         enabled=enabled is not False,
     )
-    return _store(draft, who, wanted)
+    return store_canary(draft, who, wanted)
 
 
 def enable_canary(draft: Draft, who: Operator, *, service_id: str | None, enabled: bool) -> Canary:
@@ -95,7 +95,7 @@ def enable_canary(draft: Draft, who: Operator, *, service_id: str | None, enable
     canary = draft.get(CANARY, key_of(service))
     if canary is None:
         raise NotFound(f"the service {service} has no canary configuration")
-    return _store(draft, who, msgspec.structs.replace(canary, enabled=enabled))
+    return store_canary(draft, who, msgspec.structs.replace(canary, enabled=enabled))
 
 
 def remove_canary(draft: Draft, who: Operator, *, service_id: str | None) -> bool:
@@ -107,21 +107,23 @@ def remove_canary(draft: Draft, who: Operator, *, service_id: str | None) -> boo
     return before is not None
 
 
-def _white_list(given: Sequence[str | None] | None) -> tuple[str, ...]:
+def white_list(name: str, given: Sequence[str | None] | None) -> tuple[str, ...]:
+    """Addresses and networks, each once."""
     if given is None:
-        raise Invalid("ipWhitelist is null")
+        raise Invalid(f"{name} is null")
     if len(given) > WHITELIST_MAX:
-        raise Invalid(f"ipWhitelist has {len(given)} entries, at most {WHITELIST_MAX} are allowed")
-    texts = [identifier(f"ipWhitelist[{position}]", text) for position, text in enumerate(given)]
+        raise Invalid(f"{name} has {len(given)} entries, at most {WHITELIST_MAX} are allowed")
+    texts = [identifier(f"{name}[{position}]", text) for position, text in enumerate(given)]
     for position, text in enumerate(texts):
         try:
             ip_network(text, strict=False)
         except ValueError:
-            raise Invalid(f"ipWhitelist[{position}] {text!r} is neither an ip address nor a network") from None
+            raise Invalid(f"{name}[{position}] {text!r} is neither an ip address nor a network") from None
     return tuple(dict.fromkeys(texts))
 
 
-def _store(draft: Draft, who: Operator, wanted: Canary) -> Canary:
+def store_canary(draft: Draft, who: Operator, wanted: Canary) -> Canary:
+    """Store a canary as it is, checked before."""
     before = draft.get(CANARY, CANARY.key(wanted))
     after = draft.put(CANARY, wanted)
     _note(draft, who, CANARY.name, after.service_id, before=before, after=after)

@@ -46,6 +46,14 @@ def whole(name: str, value: int) -> int:
     return value
 
 
+def one_of(name: str, value: str, allowed: Sequence[str]) -> str:
+    """A keyword, in lower case."""
+    text = value.strip().lower()
+    if text not in allowed:
+        raise Invalid(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    return text
+
+
 def items(name: str, values: Sequence[T | None] | None) -> list[T]:
     """A list that must have something in it, and no nulls."""
     if not values:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ..draft import Draft
-from ..errors import Conflict, Invalid, NotFound
+from ..errors import Conflict, NotFound
 from ..kinds import (
     ACTIVE,
     GROUP,
@@ -20,7 +20,7 @@ from ..kinds import (
     of_group,
 )
 from ..records import key_of
-from .checks import identifier, items, prose
+from .checks import identifier, items, one_of, prose
 from .inputs import GroupInput, GroupOperationsInput
 from .operator import Operator, note
 
@@ -47,14 +47,14 @@ def put_group(draft: Draft, who: Operator, given: GroupInput, name: str) -> Grou
     before = draft.get(GROUP, group_key(wanted))
     if before is not None:
         wanted = msgspec.structs.replace(wanted, group_type=before.group_type, metadata=before.metadata)
-    return _store(draft, who, wanted)
+    return store_group(draft, who, wanted)
 
 
 def ensure_group(draft: Draft, who: Operator, given: GroupInput, name: str) -> Group:
     """The group as it is, undeleted if need be; created as given if there is none."""
     wanted = checked_group(given, name)
     before = draft.get(GROUP, group_key(wanted))
-    return _store(draft, who, wanted if before is None else msgspec.structs.replace(before, deleted=False))
+    return store_group(draft, who, wanted if before is None else msgspec.structs.replace(before, deleted=False))
 
 
 def delete_groups(draft: Draft, who: Operator, group_ids: Sequence[int | None] | None) -> None:
@@ -63,19 +63,21 @@ def delete_groups(draft: Draft, who: Operator, group_ids: Sequence[int | None] |
     for group_id in items("groupIds", group_ids):
         group = draft.by_id(GROUP, group_id)
         if group is not None and not group.deleted:
-            _store(draft, who, msgspec.structs.replace(group, deleted=True))
+            store_group(draft, who, msgspec.structs.replace(group, deleted=True))
 
 
 def create_group(draft: Draft, who: Operator, given: GroupInput, group_type: str | None = None) -> Group:
     """Create one group. Raises Conflict when there is one of this key."""
     who.check()
     given.app_id = given.app_id or given.service_id
-    given.status = _status(given.status) or ACTIVE
+    given.status = checked_status(given.status) or ACTIVE
     wanted = checked_group(given, "")
     existing = draft.get(GROUP, group_key(wanted))
     if existing is not None and not existing.deleted:
         raise Conflict(f"the group {wanted.path} exists already")
-    return _store(draft, who, msgspec.structs.replace(wanted, group_type=_group_type(group_type) or "physical"))
+    return store_group(
+        draft, who, msgspec.structs.replace(wanted, group_type=checked_group_type(group_type) or "physical")
+    )
 
 
 def change_group(
@@ -93,10 +95,10 @@ def change_group(
     changed = msgspec.structs.replace(
         group,
         description=group.description if description is None else prose("description", description),
-        status=_status(status) or group.status,
-        group_type=_group_type(group_type) or group.group_type,
+        status=checked_status(status) or group.status,
+        group_type=checked_group_type(group_type) or group.group_type,
     )
-    return _store(draft, who, changed)
+    return store_group(draft, who, changed)
 
 
 def remove_group(draft: Draft, who: Operator, group_id: int) -> Group:
@@ -182,7 +184,8 @@ def checked_group(given: GroupInput, name: str) -> Group:
     )
 
 
-def _store(draft: Draft, who: Operator, group: Group) -> Group:
+def store_group(draft: Draft, who: Operator, group: Group) -> Group:
+    """Store a group as it is, checked before."""
     before = draft.get(GROUP, group_key(group))
     after = draft.put(GROUP, group)
     note(
@@ -208,17 +211,11 @@ def _fields(group: Group) -> dict[str, str | int | bool | None]:
     }
 
 
-def _status(status: str | None) -> str | None:
-    if status is None:
-        return None
-    if status.strip().lower() not in (ACTIVE, INACTIVE):
-        raise Invalid(f"status must be {ACTIVE} or {INACTIVE}, not {status!r}")
-    return status.strip().lower()
+def checked_status(status: str | None, name: str = "status") -> str | None:
+    """The status in lower case; None stays None."""
+    return None if status is None else one_of(name, status, (ACTIVE, INACTIVE))
 
 
-def _group_type(group_type: str | None) -> str | None:
-    if group_type is None:
-        return None
-    if group_type.strip().lower() not in GROUP_TYPES:
-        raise Invalid(f"groupType must be one of {', '.join(GROUP_TYPES)}, not {group_type!r}")
-    return group_type.strip().lower()
+def checked_group_type(group_type: str | None, name: str = "groupType") -> str | None:
+    """The type in lower case; None stays None."""
+    return None if group_type is None else one_of(name, group_type, GROUP_TYPES)

@@ -100,7 +100,7 @@ def bind_group(
     if draft.get(ROUTE_RULE_GROUP, _link_key(rule_id, group_id)) is not None:
         raise Conflict("the group has a part in the rule already")
     wanted = RouteRuleGroup(route_rule_id=rule_id, group_id=group_id)
-    return _bind(draft, who, None, wanted, weight=weight, region_id=region_id, zone_id=zone_id)
+    return _bind(draft, who, wanted, weight=weight, region_id=region_id, zone_id=zone_id)
 
 
 def change_binding(
@@ -119,7 +119,7 @@ def change_binding(
     before = draft.get(ROUTE_RULE_GROUP, _link_key(rule_id, group_id))
     if before is None:
         raise NotFound("the group has no part in the rule")
-    return _bind(draft, who, before, before, weight=weight, region_id=region_id, zone_id=zone_id)
+    return _bind(draft, who, before, weight=weight, region_id=region_id, zone_id=zone_id)
 
 
 def unbind_group(draft: Draft, who: Operator, rule_id: int, group_id: int) -> RouteRuleGroup:
@@ -136,15 +136,13 @@ def unbind_group(draft: Draft, who: Operator, rule_id: int, group_id: int) -> Ro
 def _bind(
     draft: Draft,
     who: Operator,
-    before: RouteRuleGroup | None,
     wanted: RouteRuleGroup,
     *,
     weight: int | None,
     region_id: str | None,
     zone_id: str | None,
 ) -> RouteRuleGroup:
-    if weight is not None and not 0 <= weight <= WEIGHT_MAX:
-        raise Invalid(f"weight must be from 0 to {WEIGHT_MAX}, not {weight}")
+    weight = checked_weight("weight", weight)
     changed = msgspec.structs.replace(
         wanted,
         weight=wanted.weight if weight is None else weight,
@@ -152,7 +150,20 @@ def _bind(
         region_id=wanted.region_id if region_id is None else identifier("regionId", region_id),
         zone_id=wanted.zone_id if zone_id is None else identifier("zoneId", zone_id),
     )
-    after = draft.put(ROUTE_RULE_GROUP, changed)
+    return store_link(draft, who, changed)
+
+
+def checked_weight(name: str, weight: int | None) -> int | None:
+    """A weight that counts; None stays None."""
+    if weight is not None and not 0 <= weight <= WEIGHT_MAX:
+        raise Invalid(f"{name} must be from 0 to {WEIGHT_MAX}, not {weight}")
+    return weight
+
+
+def store_link(draft: Draft, who: Operator, link: RouteRuleGroup) -> RouteRuleGroup:
+    """Store a group's part in a rule as it is, checked before."""
+    before = draft.get(ROUTE_RULE_GROUP, _link_key(link.route_rule_id, link.group_id))
+    after = draft.put(ROUTE_RULE_GROUP, link)
     _note_link(draft, who, before, after, after.weight)
     return after
 

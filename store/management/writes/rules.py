@@ -17,7 +17,7 @@ from ..kinds import (
     of_rule,
     rule_key,
 )
-from .checks import identifier, items, prose
+from .checks import identifier, items, one_of, prose
 from .inputs import RuleInput
 from .operator import Operator, note
 
@@ -64,7 +64,7 @@ def create_rule(draft: Draft, who: Operator, given: RuleInput, *, title: str | N
     """Create one rule, inactive. Raises Conflict when the service has a rule of this name."""
     who.check()
     given.status = INACTIVE
-    given.strategy = _strategy(given.strategy) if given.strategy is not None else WEIGHTED
+    given.strategy = checked_strategy(given.strategy) if given.strategy is not None else WEIGHTED
     wanted = checked_rule(given, "")
     before = draft.get(ROUTE_RULE, rule_key(wanted))
     if before is not None and not before.deleted:
@@ -91,7 +91,7 @@ def change_rule(
         rule,
         title=rule.title if title is None else prose("name", title),
         description=rule.description if description is None else prose("description", description),
-        strategy=rule.strategy if strategy is None else _strategy(strategy),
+        strategy=rule.strategy if strategy is None else checked_strategy(strategy),
         status=status or rule.status,
     )
     return store_rule(draft, who, changed)
@@ -155,7 +155,6 @@ def _note(draft: Draft, who: Operator, before: RouteRule | None, after: RouteRul
     )
 
 
-def _strategy(strategy: str) -> str:
-    if strategy.strip().lower() not in STRATEGIES:
-        raise Invalid(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
-    return strategy.strip().lower()
+def checked_strategy(strategy: str, name: str = "strategy") -> str:
+    """The strategy in lower case."""
+    return one_of(name, strategy, STRATEGIES)

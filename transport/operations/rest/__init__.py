@@ -7,6 +7,7 @@ from ..management.desk import Desk
 from ..rules import InstanceRules
 from .audit import AuditRows
 from .canary import CanaryRows
+from .configuration import ConfigurationRows
 from .explain import ExplainRows
 from .groups import GroupRows
 from .instances import InstanceRows
@@ -23,6 +24,7 @@ def routes(desk: Desk, router: Router, *, askers: InstanceRules) -> list[Route]:
         *ZoneRows(desk).routes(),
         *CanaryRows(desk).routes(),
         *AuditRows(desk).routes(),
+        *ConfigurationRows(desk).routes(),
         *ExplainRows(desk, router, rules=askers).routes(),
     ]
 
