@@ -18,7 +18,7 @@ from .table import Outcome, RegistrySettings, Visibility
 from .versions import HybridClock
 
 RECHECK_S: Final = 2.0
-"""A lease that is kept although it ran out is looked at again after this time."""
+"""A lease that is kept although it ran out is looked at again after this time, if not before."""
 
 
 @dataclass(slots=True)
@@ -143,8 +143,8 @@ class Registry(ReplicatedInstances):
             if not entry.live:
                 self._drop(entry)
                 outcome.entries.append(entry)
-            elif node_protected or self._is_kept(entry, lease_s=lease_s):
-                self._keep(entry, lease_s=lease_s)
+            elif (kept_until_s := self._kept_until(entry, node_protected=node_protected, lease_s=lease_s)) is not None:
+                self._keep(entry, until_s=kept_until_s)
                 outcome.protected += 1
             else:
                 service = entry.service
@@ -157,17 +157,19 @@ class Registry(ReplicatedInstances):
         outcome.more = self._wheel.is_behind()
         return outcome
 
-    def _is_kept(self, entry: Entry, *, lease_s: float) -> bool:
+    def _kept_until(self, entry: Entry, *, node_protected: bool, lease_s: float) -> float | None:
+        """When to look again at an entry that is kept although its lease ran out; None when it is not kept."""
         watch = entry.service.watch
-        if watch is not None and watch.judge(entry.service.live_count, now_s=lease_s):
-            return True
-        return self.suspects.covers(entry, lease_s=lease_s)
+        if node_protected or (watch is not None and watch.judge(entry.service.live_count, now_s=lease_s)):
+            return lease_s + RECHECK_S
+        until_s = self.suspects.kept_until(entry, lease_s=lease_s)
+        return None if until_s is None else min(until_s, lease_s + RECHECK_S)
 
-    def _keep(self, entry: Entry, *, lease_s: float) -> None:
+    def _keep(self, entry: Entry, *, until_s: float) -> None:
         if not entry.overdue:
             entry.overdue = True
             self.overdue_count += 1
-        self._wheel.schedule(entry, not_before_s=lease_s + RECHECK_S)
+        self._wheel.schedule(entry, not_before_s=until_s)
 
     @property
     def renewals(self) -> int:

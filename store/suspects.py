@@ -31,15 +31,17 @@ class Suspects:
         self._lost.pop(origin, None)
         self._found.pop(origin, None)
 
-    def covers(self, entry: Entry, *, lease_s: float) -> bool:
-        """Whether this entry is kept although its lease has run out."""
+    def kept_until(self, entry: Entry, *, lease_s: float) -> float | None:
+        """Until when, as things are, this entry is kept although its lease has run out; None when it is not."""
         if not entry.via:
-            return False
+            return None
         lost_s = self._lost.get(entry.via)
         if lost_s is not None:
-            return lease_s - lost_s < self._ceiling_s
-        found_s = self._found.get(entry.via)
-        return found_s is not None and lease_s < found_s + entry.ttl_s
+            until_s = lost_s + self._ceiling_s
+        else:
+            found_s = self._found.get(entry.via)
+            until_s = lease_s if found_s is None else found_s + entry.ttl_s
+        return until_s if lease_s < until_s else None
 
     def is_lost(self, origin: int) -> bool:
         return origin in self._lost

@@ -120,9 +120,10 @@ def test_leases_of_a_lost_peer_are_kept_and_have_one_lease_to_be_heard_of_once_i
     assert b.sweep(now_s=100, now_ms=NOW_MS).protected == 1
     assert shown(b) == {"i1"}
     assert b.overdue_count == 1
-    b.peer_found(a.origin, now_s=100)
-    assert not b.sweep(now_s=119, now_ms=NOW_MS).expired
-    assert sum(b.sweep(now_s=s, now_ms=NOW_MS).expired for s in (121.0, 123.0)) == 1
+    b.peer_found(a.origin, now_s=101)
+    for tenth in range(1000, 1210):
+        assert not b.sweep(now_s=tenth / 10, now_ms=NOW_MS).expired
+    assert sum(b.sweep(now_s=s, now_ms=NOW_MS).expired for s in (121.1, 121.2)) == 1, "one lease, and a sweep"
 
 
 def test_suspicion_ends_at_its_ceiling() -> None:

@@ -135,6 +135,11 @@ class RealCluster:
         digests = [(await self.convergence(name))["digests"] for name in names or self.places]
         return all(each == digests[0] for each in digests)
 
+    async def sees_equality(self) -> bool:
+        """Whether every node says that every other one holds the same; words about that are a second old."""
+        blocks = [await self.convergence(name) for name in self.places]
+        return all(peer["equal"] for block in blocks for peer in block["peers"].values())
+
     async def metrics(self, name: str) -> dict[str, float]:
         answer = await ask(self[name], "GET", "/metrics")
         return read_metrics(answer.body.decode())
