@@ -48,6 +48,11 @@ SETTINGS: Final[Settings] = {
 }
 
 
+async def while_time_passes(seconds: float) -> None:
+    """For what must *not* happen within some time. Never to wait for something."""
+    await trio.sleep(seconds)
+
+
 def merged(*layers: Settings) -> dict[str, dict[str, object]]:
     """Settings over settings, key by key."""
     sections: dict[str, dict[str, object]] = {}
@@ -83,6 +88,10 @@ class RealCluster:
 
     def without(self, *names: str) -> list[Place]:
         return [place for place in self.places.values() if place.name not in names]
+
+    def url(self, name: str) -> str:
+        """By which the other nodes know this one."""
+        return self.launcher.topology.node(name).url
 
     # What is done to nodes and to the network
 
