@@ -7,6 +7,7 @@ from random import Random
 
 from artemis.store.routing import Router
 from artemis.transport.operations import management, rest
+from artemis.transport.operations.callers import CallerGuard
 from artemis.transport.operations.cluster import ClusterOperations
 from artemis.transport.operations.discovery import DiscoveryOperations
 from artemis.transport.operations.registry import RegistryOperations
@@ -67,12 +68,14 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
     registrations = _registrations(core, standing)
     router = Router(core.management) if config.management.enabled else None
     discovery = _discovery(core, standing, random, router)
+    guard = _guard(core)
     sessions = Sessions(
         registry,
         core.subscriptions,
         clock,
-        heartbeat=registrations.heartbeat,
+        heartbeat=registrations.heartbeat if guard is None else guard.heartbeats(registrations.heartbeat),
         snapshots=discovery,
+        serves=standing.serves_discovery,
         settings=session_settings(config),
     )
     cluster = ClusterOperations(clock, standing=standing, limit_of=limit_of(config, "cluster"))
@@ -102,7 +105,17 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
     ]
     if router is not None:
         routes += _management_routes(core, standing, router)
+    if guard is not None:
+        routes = [guard.guarded(route) for route in routes]
     return CoreApi(routes, _sockets(config, sessions), sessions)
+
+
+def _guard(core: Core) -> CallerGuard | None:
+    config = core.config
+    if not config.rate_limits.enabled or not config.rate_limits.per_client:
+        return None
+    address_of = client_address(config.node.trusted_proxies)
+    return CallerGuard(config.rate_limits.per_client, core.clock, address_of=address_of)
 
 
 def _registrations(core: Core, standing: Standing) -> RegistryOperations:
@@ -114,8 +127,6 @@ def _registrations(core: Core, standing: Standing) -> RegistryOperations:
         standing=standing,
         rules=instance_rules(config, allow_other_zones=config.registry.allow_other_zones),
         limit_of=limit_of(config, "registry"),
-        per_client=config.rate_limits.per_client if config.rate_limits.enabled else 0,
-        address_of=client_address(config.node.trusted_proxies),
     )
 
 

@@ -32,7 +32,7 @@ from .pushes import (
     ws_texts,
 )
 from .requests import Caller, Reply, Request
-from .sockets import NORMAL, Socket, SocketClosed
+from .sockets import NORMAL, TRY_AGAIN, Socket, SocketClosed
 
 SUBSCRIPTIONS_MAX: Final = 10_000
 """Services that one session may subscribe to. More are refused on `/ws` and ignored on the RPC sockets."""
@@ -78,13 +78,16 @@ class Sessions:
         *,
         heartbeat: Callable[[Request], Reply],
         snapshots: Snapshots,
+        serves: Callable[[], bool],
         settings: SessionSettings,
     ) -> None:
+        """`serves` says whether this node answers questions now."""
         self._registry = registry
         self._subscriptions = subscriptions
         self._clock = clock
         self._heartbeat = heartbeat
         self._snapshots = snapshots
+        self._serves = serves
         self._settings = settings
         self._heartbeating: set[Subscriber] = set()
         self._discovering: set[Subscriber] = set()
@@ -134,7 +137,10 @@ class Sessions:
         await self._subscribed(socket, subscriber, self._hear_nothing, rpc_texts, ttl_s=self._settings.ttl_s)
 
     async def watch(self, socket: Socket, caller: Caller) -> None:
-        """REST contract 3: `/ws`, with snapshots and revisions."""
+        """REST contract 3: `/ws`, with snapshots and revisions. A node that is not up would give incomplete ones."""
+        if not self._serves() and not self._closing:
+            await socket.close(TRY_AGAIN, "this node is not up; ask another one, or this one later")
+            return
         subscriber = Subscriber(f"ws {caller.ip}", backlog=self._settings.backlog)
         await self._subscribed(socket, subscriber, self._hear_commands, ws_texts, ttl_s=None)
 

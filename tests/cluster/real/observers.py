@@ -54,8 +54,11 @@ async def ids_at(place: Place, service_id: str) -> set[str] | None:
 
 
 def _ids(answer: dict[str, Any]) -> set[str] | None:
-    if answer["responseStatus"]["status"] != "success":
-        return None
+    return ids_in(answer) if answer["responseStatus"]["status"] == "success" else None
+
+
+def ids_in(answer: dict[str, Any]) -> set[str]:
+    """The instances in an answer to a look-up of one service."""
     return {str(each["instanceId"]) for each in answer["services"][0]["instances"] or ()}
 
 
