@@ -9,11 +9,11 @@ from artemis.actors.clock import Clock
 from artemis.actors.effects import Effects
 from artemis.store.instances import Instance
 from artemis.store.leases import Entry
-from artemis.store.ratelimit import CallerLimits, RateLimiter
+from artemis.store.ratelimit import RateLimiter
 from artemis.store.registry import Registry
 
 from ..errors import ClientError
-from ..requests import Caller, Reply, Request, Route
+from ..requests import Reply, Request, Route
 from .answers import PARTIAL_STATUS, RATE_LIMITED_MESSAGE, ErrorCode, answer, encode_json, failure
 from .decoding import decode
 from .rules import InstanceRules, Refusal, failed
@@ -53,18 +53,14 @@ class RegistryOperations:
         standing: Standing,
         rules: InstanceRules,
         limit_of: Callable[[str], int],
-        address_of: Callable[[Caller], str],
-        per_client: int = 0,
     ) -> None:
-        """`limit_of` and `per_client`: calls per ten seconds of an operation, and of an address; 0 for no limit."""
+        """`limit_of`: calls per ten seconds of an operation; 0 for no limit."""
         self._registry = registry
         self._effects = effects
         self._clock = clock
         self._standing = standing
         self._rules = rules
         self._limiters = {name: RateLimiter(limit_of(name)) for name in ("register", "heartbeat", "unregister")}
-        self._callers = CallerLimits(per_client) if per_client else None
-        self._address_of = address_of
         self._success = answer(b'"failedInstances":null')
 
     # Who may call at all
@@ -72,7 +68,7 @@ class RegistryOperations:
     def _begin(self, operation: str, request: Request) -> tuple[InstancesRequest, float] | Reply:
         """The decoded request and the time, or the answer when the call as a whole is refused."""
         now_s = self._clock.now_s()
-        if not self._limiters[operation].allow(now_s) or self._is_too_busy(request.caller, now_s):
+        if not self._limiters[operation].allow(now_s):
             return failure("rate-limited", RATE_LIMITED_MESSAGE, "failedInstances")
         ask = decode(InstancesRequest, request.body)
         items = ask.instances or (ask.instance_keys if request.loose and operation != "register" else None)
@@ -86,9 +82,6 @@ class RegistryOperations:
             message = not_up("registry ", self._standing.me())
             return failure("service-unavailable", message, "failedInstances")
         return ask, now_s
-
-    def _is_too_busy(self, caller: Caller, now_s: float) -> bool:
-        return self._callers is not None and not self._callers.allow(self._address_of(caller), now_s)
 
     # The three calls
 
