@@ -42,6 +42,11 @@ class Http:
         """Fetch a page of JSON. Raises Unreachable or Refused."""
         return await self._ask("GET", path, None, {})
 
+    async def send(self, method: str, path: str, body: object = None) -> bytes:
+        """Any other request, with JSON when there is a body. Raises Unreachable or Refused."""
+        content = None if body is None else msgspec.json.encode(body)
+        return await self._ask(method, path, content, {} if body is None else {"content-type": "application/json"})
+
     async def _ask(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> bytes:
         causes: dict[str, str] = {}
         for _ in self.nodes.urls:
