@@ -9,8 +9,12 @@ reconciliation.
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from artemis.store.leases import Entry
+
+RENEWAL_BYTES: Final = 40
+"""What a renewal takes in a frame beside its key; the key takes four bytes a character at most."""
 
 
 @dataclass(slots=True)
@@ -108,14 +112,18 @@ class Outbox:
         self._waiting_count -= len(flight.keys)
         return flight
 
-    def depart_renewals(self, limit: int, *, now_s: float) -> Flight:
-        """The renewals collected so far leave, at most `limit` of them in one frame."""
+    def depart_renewals(self, limit: int, *, bytes_max: int, now_s: float) -> Flight:
+        """The renewals collected so far leave, in one frame as many as `limit` and `bytes_max` allow."""
         flight = self._flight(now_s)
-        if len(self._renewals) <= limit:
-            flight.renewals = list(self._renewals)
+        size = 0
+        for entry in self._renewals:
+            size += RENEWAL_BYTES + 4 * (len(entry.service.key) + len(entry.key))
+            if flight.renewals and (size > bytes_max or len(flight.renewals) == limit):
+                break
+            flight.renewals.append(entry)
+        if len(flight.renewals) == len(self._renewals):
             self._renewals.clear()
         else:
-            flight.renewals = [entry for entry, _ in zip(self._renewals, range(limit), strict=False)]
             for entry in flight.renewals:
                 del self._renewals[entry]
         return flight

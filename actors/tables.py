@@ -39,6 +39,8 @@ VERSIONS_SLICE: Final = 256
 """Versions listed without a checkpoint, when all buckets are asked for; fewer in proportion otherwise."""
 CHUNK_BYTES: Final = 256 * 1024
 """Values in one frame, about: the next row begins a new frame."""
+NAMES_BYTES: Final = 4 * 1024 * 1024
+"""Keys in one frame that carries nothing but keys and numbers, counted at four bytes a character."""
 
 Columns = tuple[list[str], list[int], list[bytes | None], list[int], list[int]]
 
@@ -135,7 +137,7 @@ class Tables:
         size = taken = 0
         while taken < min(len(keys), KEYS_MAX) and size < CHUNK_BYTES:
             part = keys[taken : taken + READ_SLICE]
-            taken += len(part)
+            answered = len(part)
             for key, version, value, age_ms, heard_by in replica.states(part, now_s=self._clock.now_s()):
                 columns[0].append(key)
                 columns[1].append(version)
@@ -143,6 +145,10 @@ class Tables:
                 columns[3].append(age_ms)
                 columns[4].append(heard_by)
                 size += len(key) + len(value or b"") + 32
+                if size >= CHUNK_BYTES:  # a few hundred large rows would be more than a frame may hold
+                    answered = part.index(key) + 1
+                    break
+            taken += answered
         return columns, taken
 
     def renewals(self, entries: Iterable[Entry]) -> tuple[list[str], list[int], list[int]]:
@@ -172,15 +178,17 @@ class Tables:
         """The versions of everything in the buckets asked for."""
         keys: list[str] = []
         versions: list[int] = []
+        size = 0
         for row in self.versions(inspect.table, inspect.buckets):
             if row is None:
                 yield None
                 continue
             keys.append(row[0])
             versions.append(row[1])
-            if len(keys) >= VERSIONS_PER_FRAME:
+            size += 4 * len(row[0])
+            if len(keys) >= VERSIONS_PER_FRAME or size >= NAMES_BYTES:
                 yield Versions(keys, versions, inspect.request, last=False)
-                keys, versions = [], []
+                keys, versions, size = [], [], 0
         yield Versions(keys, versions, inspect.request, last=True)
 
     def versions(self, table: str, buckets: Sequence[int]) -> Iterator[tuple[str, int] | None]:

@@ -22,7 +22,7 @@ from .links import PeerLinks
 from .outbox import Outbox, OutboxStatistics
 from .ports import LinkLost
 from .reconciler import push_audits
-from .tables import Tables
+from .tables import NAMES_BYTES, Tables
 
 RECORDS: Final = "records"
 KEYS_PER_FRAME: Final = 250
@@ -184,7 +184,7 @@ class Teller:
             for _ in range(self._outbox.renewal_frames(KEYS_MAX)):
                 if self._outbox.flights >= self._settings.window_frames:
                     break
-                flight = self._outbox.depart_renewals(KEYS_MAX, now_s=self._clock.now_s())
+                flight = self._outbox.depart_renewals(KEYS_MAX, bytes_max=NAMES_BYTES, now_s=self._clock.now_s())
                 columns = self._tables.renewals(flight.renewals)
                 try:
                     await conversation.send(Renewals(*columns, sequence=flight.sequence, stamp_ms=since_ms))

@@ -153,7 +153,7 @@ class LimitsSection:
         int, Meta(ge=1, le=1_000_000, description="Instances in one request; more is answered 400.")
     ] = 1000
     id_characters: Annotated[
-        int, Meta(ge=1, le=65_536, description="Length of ids and names; a longer one fails its instance.")
+        int, Meta(ge=1, le=2000, description="Length of ids and names; a longer one fails its instance.")
     ] = 256
     url_characters: Annotated[
         int, Meta(ge=1, le=65_536, description="Length of an instance's urls; a longer one fails its instance.")
@@ -162,7 +162,7 @@ class LimitsSection:
         int, Meta(ge=0, le=65_536, description="Metadata entries of an instance; more fail it.")
     ] = 64
     metadata_bytes: Annotated[
-        int, Meta(ge=0, le=1 << 24, description="Metadata of an instance, in bytes of UTF-8; more fail it.")
+        int, Meta(ge=0, le=1 << 19, description="Metadata of an instance, in bytes of UTF-8; more fail it.")
     ] = 16 * 1024
     websocket_text_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 24, description="One text received on a WebSocket; a longer one closes it (1009).")

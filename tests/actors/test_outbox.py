@@ -95,9 +95,9 @@ def test_renewals_are_collected_once_per_instance_and_leave_in_parts() -> None:
     outbox.offer_renewals(entries)
     outbox.offer_renewals(entries[:2])
     assert (outbox.renewals, outbox.renewal_frames(2)) == (5, 3)
-    flight = outbox.depart_renewals(2, now_s=0.0)
+    flight = outbox.depart_renewals(2, bytes_max=1000, now_s=0.0)
     assert flight.renewals == entries[:2]
-    assert outbox.depart_renewals(10, now_s=0.0).renewals == entries[2:]
+    assert outbox.depart_renewals(10, bytes_max=1000, now_s=0.0).renewals == entries[2:]
     outbox.rewind()
     assert outbox.renewals == 5
 
