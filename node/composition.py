@@ -142,7 +142,14 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
     watch = LoopWatch(metrics)
     supervisor.start("loop watch", lambda: watch)
     cluster.start(supervisor)
-    start_rpc_peers(cluster, supervisor, registry=core.registry, effects=core.effects, clock=core.clock)
+    start_rpc_peers(
+        cluster,
+        supervisor,
+        registry=core.registry,
+        effects=core.effects,
+        clock=core.clock,
+        addresses=config.cluster.dial,
+    )
     return Node(
         core=core,
         node_id=node_id,

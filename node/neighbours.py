@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -88,9 +88,18 @@ def build_cluster(
 
 
 def start_rpc_peers(
-    cluster: Cluster, supervisor: Supervisor, *, registry: Registry, effects: Effects, clock: Clock
+    cluster: Cluster,
+    supervisor: Supervisor,
+    *,
+    registry: Registry,
+    effects: Effects,
+    clock: Clock,
+    addresses: Mapping[str, str],
 ) -> None:
-    """Replicate to those peers that are nodes of the original system, and learn from them at a cold start."""
+    """Replicate to those peers that are nodes of the original system, and learn from them at a cold start.
+
+    `addresses`: where to reach nodes to which their own URL does not lead from here.
+    """
     settings = cluster.settings
 
     def take_over(instances: Sequence[Instance]) -> None:
@@ -105,6 +114,7 @@ def start_rpc_peers(
             hub=cluster,
             clock=clock,
             take_over=take_over,
+            address=addresses.get(url),
         )
         effects.peers[url] = peer
         return peer

@@ -113,10 +113,13 @@ class RpcPeer:
         hub: RpcHub,
         clock: Clock,
         take_over: Callable[[Sequence[Instance]], None],
+        address: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`take_over` registers instances that the peer knows, without telling other peers."""
+        """`take_over` registers instances that the peer knows, without telling other peers; `address` is where to
+        reach it when its own URL does not lead there."""
         self.url = url
+        self._address = address or url
         self._region_id = region_id
         self._zone_id = zone_id
         self._hub = hub
@@ -167,7 +170,7 @@ class RpcPeer:
     async def run(self) -> None:
         """Serve the peer until cancelled."""
         async with open_client(self._transport) as client, trio.open_nursery() as nursery:
-            calls = self._calls = RpcCalls(self.url, client)
+            calls = self._calls = RpcCalls(self._address, client)
             nursery.start_soon(self._poll, calls, name=f"poll {self.url}")
             nursery.start_soon(self._tell_heartbeats, calls, name=f"heartbeats {self.url}")
             for number, queue in enumerate(self._changes):
