@@ -32,6 +32,8 @@ from .wire import RECEIVE_BYTES, Wire
 HEAD_END = b"\r\n\r\n"
 BATCH_MAX = 32
 """Pipelined requests answered in one go; then other connections have their turn."""
+LARGE_ANSWER_BYTES = 64 * 1024
+"""A larger answer leaves before the next pipelined request is looked at: 32 of these would be a lot of memory."""
 FIRST_RECEIVE_BYTES = 16 * 1024
 CONNECTION = CLOSE + KEEP_ALIVE
 LAST_WORDS_S = 1.0
@@ -198,7 +200,7 @@ class Conversation:
                 return position
             self._respond(plan, data[end : end + plan.length])
             position = end + plan.length
-            if position == size or self._closing:
+            if position == size or self._closing or len(self._out[-1]) > LARGE_ANSWER_BYTES:
                 break
         self._plan = None
         return position

@@ -8,7 +8,7 @@ from .building import SUCCESS, fails_with, instance, instances_of, lookup, place
 from .conftest import StartNode
 from .matching import Containing, Including
 from .nodes import REGION, ZONE, NodeProcess
-from .wire import RPC, ask, get, post, rpc
+from .wire import RPC, ask, encoded, get, post, rpc
 
 STRICT: Any = {"registry": {"allow_other_zones": False}, "discovery": {"allow_other_zones": False}}
 FORCED_DOWN: Any = {"cluster": {"force_down": True}}
@@ -49,6 +49,17 @@ async def test_a_lookup_of_nothing_is_a_bad_request(node: NodeProcess, configs: 
     answer = await rpc(node, "discovery/lookup", place(discoveryConfigs=configs))
     fails_with(answer, "bad-request")
     assert answer["services"] is None
+
+
+async def test_a_lookup_cannot_ask_for_one_large_service_a_thousand_times(node: NodeProcess) -> None:
+    await register(node, *(instance("big", f"i{number}", metadata={"notes": "x" * 16_000}) for number in range(4)))
+    document = question("lookup", "big")
+    document["discoveryConfigs"] *= 400
+    answer = await ask(node, "POST", f"{RPC}/discovery/lookup.json", encoded(document))
+    assert answer.status == 400
+    assert "ask in several calls" in answer.message
+    document["discoveryConfigs"] = document["discoveryConfigs"][:20]
+    assert len((await rpc(node, "discovery/lookup", document))["services"]) == 20
 
 
 @pytest.mark.parametrize("config", [None, {}, {"serviceId": None}, {"serviceId": ""}, {"serviceId": " "}])

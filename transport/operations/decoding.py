@@ -9,12 +9,18 @@ properties, a body is first decoded as it stands, and only what does not fit is 
 import types
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ..errors import ClientError
 from ..requests import fold
+
+VALUES_MAX: Final = 200_000
+"""Values in one body, about (commas are counted). More is a 400: reading them would hold up everybody else."""
+
+TOLERANT_VALUES_MAX: Final = 50_000
+"""The same for a body that does not fit as it stands: the tolerant reading takes many times as long."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 Convert = Callable[[Any, str], Any]
@@ -34,11 +40,18 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return decoder
 
 
-def decode(kind: type[T], body: bytes | str) -> T:
-    """The request in a body. Raises ClientError 400 that says what is wrong and where."""
+def decode(kind: type[T], body: bytes | str, *, any_size: bool = False) -> T:
+    """The request in a body. Raises ClientError 400 that says what is wrong and where.
+
+    `any_size` is for what this node asked for itself: it may hold as many values as it likes.
+    """
+    if not any_size:
+        _refuse_many_values(body, VALUES_MAX)
     try:
         return _decoder(kind).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        if not any_size:
+            _refuse_many_values(body, TOLERANT_VALUES_MAX)
         return _decode_tolerantly(kind, body)
 
 
@@ -53,6 +66,13 @@ def _decode_tolerantly(kind: type[T], body: bytes | str) -> T:
     if document is None:
         raise ClientError(400, "the body is null; an object is expected")
     return shape(kind, document)
+
+
+def _refuse_many_values(body: bytes | str, values_max: int) -> None:
+    if len(body) > values_max:  # a value and its comma take more than a byte
+        commas = body.count(b",") if isinstance(body, bytes) else body.count(",")
+        if commas > values_max:
+            raise ClientError(400, f"the body holds more than {values_max} values: send it in parts")
 
 
 def shape(kind: type[T], document: object) -> T:
@@ -93,7 +113,7 @@ def _to_whole(value: Any, path: str) -> int:
         text = value.strip()
         if not text:
             return 0
-        if len(text) < 20 and text.lstrip("+-").isdecimal():
+        if len(text) < 20 and text.removeprefix("-" if text.startswith("-") else "+").isdecimal():
             return int(text)
     raise _misfit(path, "a whole number", value)
 

@@ -27,6 +27,9 @@ from .standing import Standing, not_up
 CONFIGS_MAX: Final = 1000
 """Services asked for in one lookup. More is a 400."""
 
+ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Answer to a lookup of several services. More is a 400: a few kilobytes must not ask for a gigabyte."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asker:
@@ -134,11 +137,17 @@ class DiscoveryOperations:
         refused = self._refused(region_id, zone_id, "services")
         if refused is not None:
             return refused
-        services = [
-            self._service(request, config, region_id, zone_id, empty=self._decorator is not None)
-            for config in ask.discovery_configs
-            if config is not None and config.service_id and not config.service_id.isspace()
-        ]
+        services: list[bytes] = []
+        size = 0
+        for config in ask.discovery_configs:
+            if config is None or not config.service_id or config.service_id.isspace():
+                continue
+            services.append(self._service(request, config, region_id, zone_id, empty=self._decorator is not None))
+            size += len(services[-1])
+            if size > ANSWER_BYTES_MAX and len(services) > 1:
+                raise ClientError(
+                    400, f"the answer would have more than {ANSWER_BYTES_MAX} bytes: ask in several calls"
+                )
         return answer(b'"services":[%b]' % b",".join(services))
 
     def service(self, request: Request) -> Reply:

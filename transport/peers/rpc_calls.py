@@ -149,7 +149,7 @@ class RpcCalls:
         if response.status_code != 200:
             raise RpcFailed(f"HTTP {response.status_code}", again=response.status_code >= 500)
         try:
-            return decode(answer, response.content)
+            return decode(answer, response.content, any_size=True)
         except ClientError as error:
             raise RpcFailed(f"an answer that is none: {error.message}", again=False) from None
 

@@ -67,6 +67,7 @@ def test_a_null_among_instances_is_kept_as_such() -> None:
         (b'{"instances":{}}', "instances must be an array"),
         (b'{"instances":[{"port":"many"}]}', "instances[0].port must be a whole number"),
         (b'{"instances":[{"metadata":[]}]}', "instances[0].metadata must be an object"),
+        (b'{"instances":[{"port":"+-+5"}]}', "instances[0].port must be a whole number"),
         (b'{"instances":[7]}', "instances[0] must be an object"),
         (b'{"instances":[{"serviceId":{}}]}', "instances[0].serviceId must be a text"),
         (b"\xff\xfe", "not valid JSON"),
@@ -75,6 +76,17 @@ def test_a_null_among_instances_is_kept_as_such() -> None:
 )
 def test_what_cannot_be_read_is_refused_with_the_place_and_the_reason(body: bytes, hint: str) -> None:
     assert hint in refusal(body)
+
+
+@pytest.mark.parametrize("item", [b"{}", b"null", b'{"x":1}', b'{"Port":1}'])
+def test_a_body_of_very_many_values_is_refused_before_it_is_read(item: bytes) -> None:
+    count = 250_000
+    assert "more than" in refusal(b'{"instances":[' + b",".join([item] * count) + b"]}")
+
+
+def test_what_this_node_asked_for_itself_may_hold_any_number_of_values() -> None:
+    body = b'{"Instances":[' + b",".join([b"{}"] * 250_000) + b"]}"
+    assert len(decode(InstancesRequest, body, any_size=True).instances or ()) == 250_000
 
 
 JSON = st.recursive(
