@@ -3,6 +3,7 @@
 import logging
 from typing import cast
 
+import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
@@ -32,8 +33,12 @@ class Guest:
         # The stream is annotated as one of two classes of Trio; what it needs to be is a stream with a socket.
         stream = cast("trio.SSLStream[trio.SocketStream]", conversation.wire)
         app = ASGIWrapper(_Attended(self._app, conversation))
-        with conversation.scope:
-            await TCPServer(app, self._config, self._context, ConnectionState({}), stream).run()
+        try:
+            with conversation.scope:
+                await TCPServer(app, self._config, self._context, ConnectionState({}), stream).run()
+        except* h11.LocalProtocolError as error:
+            # Hypercorn answers whatever it finds wrong, and may find that there is nobody left who could be answered.
+            logger.debug("%s spoke out of turn: %s", conversation.caller.ip, error.exceptions[0])
 
     async def drain(self) -> None:
         """Let every connection end after the answer it is about to give."""

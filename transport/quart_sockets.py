@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import cast
 
+import h11
 import trio
 from quart import Blueprint, websocket
 from quart.wrappers import Websocket
@@ -40,7 +41,10 @@ async def _serve(route: SocketRoute | PeerRoute, limits: Limits, open_sockets: O
         return TrioResponse(b"", 200, content_type=JSON.decode())
     # Sessions speak from several tasks; the proxy would look for the socket in each one's context.
     connection = cast("LocalProxy[Websocket]", websocket)._get_current_object()
-    await connection.accept()
+    try:
+        await connection.accept()
+    except h11.LocalProtocolError:
+        return None  # the client spoke before its handshake was answered: what it said was taken for bad HTTP
     if isinstance(route, SocketRoute):
         text = _TextSocket(connection, caller, limits)
         await open_sockets.attend(text, partial(route.session, text, caller))

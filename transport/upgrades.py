@@ -1,5 +1,6 @@
 """WebSockets on the listener itself, by trio-websocket: cancelled at once, and with a deadline on every send."""
 
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -53,7 +54,8 @@ async def serve_socket(
 async def _accept(
     nursery: trio.Nursery, wire: Wire, message_bytes: int, limits: Limits
 ) -> trio_websocket.WebSocketConnection | None:
-    """The connection; None when the library finds fault with the handshake, which it only says by silence."""
+    """The connection; None when the client is gone, or when the library finds fault with the handshake, which it
+    only says by silence."""
     with trio.move_on_after(limits.header_timeout_s):
         request = await trio_websocket.wrap_server_stream(
             nursery,
@@ -62,7 +64,8 @@ async def _accept(
             max_message_size=message_bytes,
             receive_buffer_size=None,
         )
-        return await request.accept()
+        with suppress(trio_websocket.ConnectionClosed):
+            return await request.accept()
     return None
 
 

@@ -5,6 +5,7 @@ looked through: an error or a traceback in it fails the test that started it, wh
 """
 
 import json
+import os
 import select
 import signal
 import time
@@ -149,6 +150,10 @@ class NodeProcess:
         status = (Path("/proc") / str(self.pid) / "status").read_text(encoding="ascii")
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024
+
+    def descriptors(self) -> int:
+        """Open files and sockets of the process."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def _stat(self) -> list[str]:
         return (Path("/proc") / str(self.pid) / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
