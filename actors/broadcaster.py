@@ -68,6 +68,9 @@ class Subscriber:
         self.farewell: Farewell | None = None
         self.floors: dict[str, int] = {}
         """By service key, the revision it has already; for EVERYTHING, the version of the registry."""
+        self._unsent = 0
+        """Characters of answers that wait to be sent."""
+        self._sent = trio.Event()
 
     def offer(self, push: Push) -> None:
         """Queue a push that is news to this subscriber."""
@@ -83,8 +86,24 @@ class Subscriber:
 
     def say(self, text: str) -> None:
         """Queue an answer to something the subscriber said."""
-        if not self.waiting.post(text):
+        if self.waiting.post(text):
+            self._unsent += len(text)
+        else:
             self.leave(TRY_AGAIN, f"too slow: more than {self.waiting.bound} messages were waiting")
+
+    def sent(self, text: str) -> None:
+        """An answer has left."""
+        self._unsent -= len(text)
+        sent, self._sent = self._sent, trio.Event()
+        sent.set()
+
+    async def wait_answered(self, characters: int) -> None:
+        """Wait until no more than so much of the answers waits to be sent.
+
+        Who hears what a subscriber says waits for this: somebody who asks, and does not read, holds one answer.
+        """
+        while self._unsent > characters:
+            await self._sent.wait()
 
     def leave(self, code: int, reason: str) -> None:
         """Close this subscriber; the first reason counts."""

@@ -77,7 +77,11 @@ def cors(config: Config) -> Cors:
 
 
 def session_settings(config: Config) -> SessionSettings:
-    return SessionSettings(ttl_s=config.websocket.session_ttl_s, backlog=config.websocket.backlog)
+    return SessionSettings(
+        ttl_s=config.websocket.session_ttl_s,
+        backlog=config.websocket.backlog,
+        id_characters=config.limits.id_characters,
+    )
 
 
 def limit_of(config: Config, area: RateLimitedArea) -> Callable[[str], int]:

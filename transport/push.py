@@ -15,6 +15,7 @@ from artemis.actors.broadcaster import EVERYTHING, GOING_AWAY, Encode, Subscribe
 from artemis.actors.clock import Clock
 from artemis.store.changes import ServiceChange
 from artemis.store.registry import Registry
+from artemis.store.table import CHANGE_LOG_BOUND
 
 from .errors import ClientError
 from .operations.answers import answer, encode_json, failure
@@ -37,15 +38,26 @@ from .sockets import NORMAL, TRY_AGAIN, Socket, SocketClosed
 SUBSCRIPTIONS_MAX: Final = 10_000
 """Services that one session may subscribe to. More are refused on `/ws` and ignored on the RPC sockets."""
 
+UNSENT_MAX: Final = 256 * 1024
+"""Characters of answers that may wait to be sent before a session hears the next command."""
+
+MISSED_SPAN_MAX: Final = CHANGE_LOG_BOUND
+"""Revisions that a subscriber may be behind and still resume: the log holds no more."""
+
+MISSED_MAX: Final = 256
+"""Answers to resuming subscribers that are kept. One more and all are found again as they are asked for."""
+
 HEARTBEAT_PATH: Final = "/artemis/websocket/registry/heartbeat"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """`ttl_s`: age at which RPC sessions are closed, None for never; `backlog`: pushes that may wait per session."""
+    """`ttl_s`: age at which RPC sessions are closed, None for never; `backlog`: pushes that may wait per session;
+    `id_characters`: no service has a longer id, so nobody subscribes to one."""
 
     ttl_s: float | None = 360.0
     backlog: int = 1024
+    id_characters: int = 256
 
 
 class Snapshots(Protocol):
@@ -182,6 +194,7 @@ class Sessions:
         async for item in subscriber.waiting:
             if isinstance(item, str):
                 await socket.send(item)
+                subscriber.sent(item)
             else:
                 for text in item.texts(encode):
                     await socket.send(text)
@@ -210,7 +223,9 @@ class Sessions:
                 service_id = decode(DiscoveryConfig, text).service_id
             except ClientError:
                 continue
-            if service_id and not service_id.isspace() and len(subscriber.floors) < SUBSCRIPTIONS_MAX:
+            if not service_id or service_id.isspace() or len(service_id) > self._settings.id_characters:
+                continue
+            if len(subscriber.floors) < SUBSCRIPTIONS_MAX:
                 key = service_id.lower()
                 service = self._registry.services.get(key)
                 self._subscriptions.subscribe(subscriber, key, floor=service.revision if service else 0)
@@ -222,6 +237,7 @@ class Sessions:
 
     async def _hear_commands(self, socket: Socket, subscriber: Subscriber) -> None:
         while True:
+            await subscriber.wait_answered(UNSENT_MAX)
             text = await socket.receive()
             try:
                 command = decode(Command, text)
@@ -238,6 +254,8 @@ class Sessions:
             subscriber.say(said_wrong(f"type must be subscribe, unsubscribe or ping, not {kind!r}"))
         elif not service_id or service_id.isspace():
             subscriber.say(said_wrong(f"{kind} needs a serviceId"))
+        elif len(service_id) > self._settings.id_characters:
+            subscriber.say(said_wrong(f"a serviceId has at most {self._settings.id_characters} characters"))
         elif kind == "unsubscribe":
             self._subscriptions.unsubscribe(subscriber, service_id.lower())
             subscriber.say(unsubscribed(service_id))
@@ -267,12 +285,14 @@ class Sessions:
         """
         if since == revision and revision:
             return []
-        if since > revision or since <= 0:
+        if since > revision or since <= 0 or revision - since > MISSED_SPAN_MAX:
             return None
         if self._missed_version != self._registry.version:
             self._missed_version = self._registry.version
             self._missed.clear()
         if (key, since) not in self._missed:
+            if len(self._missed) >= MISSED_MAX:
+                self._missed.clear()
             self._missed[key, since] = self._search(key, since, revision)
         return self._missed[key, since]
 

@@ -1,0 +1,133 @@
+"""What one client of `/ws` may cost: answers that it does not read, revisions that it makes up, ids without end."""
+
+import json
+import tracemalloc
+from typing import Any
+
+import trio
+import trio.testing
+
+from artemis.actors.broadcaster import Subscriptions
+from artemis.actors.clock import SystemClock
+from artemis.store.instances import Instance
+from artemis.store.registry import Registry, RegistrySettings
+from artemis.store.versions import HybridClock
+from artemis.transport.push import Sessions, SessionSettings
+from artemis.transport.requests import Caller, Reply, Request
+from artemis.transport.sockets import NORMAL, SocketClosed
+
+CALLER = Caller("10.0.0.1")
+SNAPSHOT = b'"' + b"x" * 1_000_000 + b'"'
+
+
+class ClientSocket:
+    """The node's end of a socket whose client says what a test puts in, and reads when a test lets it."""
+
+    def __init__(self) -> None:
+        self.caller = CALLER
+        self.read: list[Any] = []
+        self.reads = trio.Event()
+        self.say, self._said = trio.open_memory_channel[str](100_000)
+
+    async def send(self, text: str) -> None:
+        await self.reads.wait()
+        self.read.append(json.loads(text))
+
+    async def receive(self) -> str:
+        try:
+            return await self._said.receive()
+        except trio.EndOfChannel:
+            raise SocketClosed from None
+
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        await trio.lowlevel.checkpoint()
+
+
+class LargeSnapshots:
+    def __init__(self) -> None:
+        self.made = 0
+
+    def snapshot(self, service_id: str) -> bytes:
+        self.made += 1
+        return SNAPSHOT
+
+
+def nobody_beats(request: Request) -> Reply:
+    raise AssertionError("no heartbeat is sent here")
+
+
+def a_registry() -> Registry:
+    now_ms = SystemClock().now_ms()
+    registry = Registry(
+        RegistrySettings("lab"), clock=HybridClock(7), origin=7, now_s=trio.current_time(), now_ms=now_ms
+    )
+    for number in range(3):
+        svc = Instance(region_id="lab", service_id="svc", instance_id=f"i{number}", url="http://svc")
+        registry.register([svc], now_s=trio.current_time(), now_ms=now_ms)
+    return registry
+
+
+def sessions_of(registry: Registry, snapshots: LargeSnapshots) -> Sessions:
+    return Sessions(
+        registry,
+        Subscriptions(),
+        SystemClock(),
+        heartbeat=nobody_beats,
+        snapshots=snapshots,
+        serves=lambda: True,
+        settings=SessionSettings(),
+    )
+
+
+def command(**fields: object) -> str:
+    return json.dumps({"type": "subscribe", "serviceId": "svc", **fields})
+
+
+async def test_a_client_that_asks_and_does_not_read_holds_one_answer_and_loses_none() -> None:
+    socket, snapshots = ClientSocket(), LargeSnapshots()
+    sessions = sessions_of(a_registry(), snapshots)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sessions.watch, socket, CALLER)
+        for _ in range(50):
+            socket.say.send_nowait(command())
+        await trio.testing.wait_all_tasks_blocked()
+        assert snapshots.made <= 2
+        socket.reads.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [text["type"] for text in socket.read] == ["subscribed"] * 50
+        socket.say.close()
+
+
+async def test_revisions_that_a_client_makes_up_are_not_remembered() -> None:
+    socket, snapshots = ClientSocket(), LargeSnapshots()
+    socket.reads.set()
+    registry = a_registry()
+    sessions = sessions_of(registry, snapshots)
+    revision = registry.services["svc"].revision
+    snapshots.snapshot = lambda service_id: b"{}"  # type: ignore[method-assign]
+    tracemalloc.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sessions.watch, socket, CALLER)
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(4_000):
+            socket.say.send_nowait(command(since=revision - 5 - number))
+            if number % 500 == 0:
+                await trio.testing.wait_all_tasks_blocked()
+                socket.read.clear()
+        await trio.testing.wait_all_tasks_blocked()
+        socket.read.clear()
+        assert tracemalloc.get_traced_memory()[0] - before < 300_000
+        socket.say.close()
+    tracemalloc.stop()
+
+
+async def test_nobody_subscribes_to_an_id_that_no_service_may_have() -> None:
+    socket, registry = ClientSocket(), a_registry()
+    socket.reads.set()
+    sessions = sessions_of(registry, LargeSnapshots())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sessions.watch, socket, CALLER)
+        socket.say.send_nowait(command(serviceId="s" * 257))
+        await trio.testing.wait_all_tasks_blocked()
+        assert socket.read == [{"type": "error", "message": "a serviceId has at most 256 characters"}]
+        socket.say.close()
