@@ -7,7 +7,7 @@ import msgspec
 from ..audit import Field
 from ..draft import Draft
 from ..errors import Conflict, Invalid, NotFound
-from ..kinds import ROUTE_RULE, ROUTE_RULE_GROUP, RouteRule, RouteRuleGroup, rule_key
+from ..kinds import GROUP, ROUTE_RULE, ROUTE_RULE_GROUP, RouteRule, RouteRuleGroup, rule_key
 from ..records import key_of
 from ..rules import WEIGHT_MAX
 from .checks import identifier, items, whole
@@ -174,9 +174,11 @@ def _note_link(
     link = after or before
     assert link is not None
     rule = draft.by_id(ROUTE_RULE, link.route_rule_id)
+    group = draft.by_id(GROUP, link.group_id)
     target = str(link.route_rule_id) if rule is None else f"{rule.service_id}/{rule.name}"
+    member = str(link.group_id) if group is None else group.path
     fields: dict[str, Field] = {"routeRuleId": link.route_rule_id, "groupId": link.group_id, "weight": weight}
-    note(draft, who, ROUTE_RULE_GROUP.name, f"{target}/{link.group_id}", before=before, after=after, fields=fields)
+    note(draft, who, ROUTE_RULE_GROUP.name, f"{target}/{member}", before=before, after=after, fields=fields)
 
 
 def _link_key(rule_id: int, group_id: int) -> str:
