@@ -4,6 +4,7 @@ A lost connection cancels the session here, and a send to it says nothing: that 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -37,6 +38,7 @@ async def _serve(route: SocketRoute | PeerRoute, limits: Limits, open_sockets: O
     """One session. Who is not admitted gets an empty 200, and no upgrade."""
     forwarded_for = websocket.headers.get("X-Forwarded-For")
     caller = caller_of(websocket.scope["client"], None if forwarded_for is None else forwarded_for.encode("latin-1"))
+    caller = replace(caller, origin=websocket.headers.get("Origin"))
     if not route.admits(caller):
         return TrioResponse(b"", 200, content_type=JSON.decode())
     # Sessions speak from several tasks; the proxy would look for the socket in each one's context.

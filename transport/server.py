@@ -235,7 +235,11 @@ class Server:
 
 
 def _caller(conversation: Conversation, head: Head) -> Caller:
-    forwarded_for = head.header(b"x-forwarded-for")
-    if forwarded_for is None:
+    forwarded_for, origin = head.header(b"x-forwarded-for"), head.header(b"origin")
+    if forwarded_for is None and origin is None:
         return conversation.caller
-    return Caller(conversation.caller.ip, forwarded_for.decode("latin-1"))
+    return Caller(
+        conversation.caller.ip,
+        None if forwarded_for is None else forwarded_for.decode("latin-1"),
+        None if origin is None else origin.decode("latin-1"),
+    )

@@ -125,3 +125,10 @@ async def test_strangers_may_not_replicate(shared_node: StartNode, name: str, pr
         assert refused.status == 403
         assert "secret" in refused.message
     assert (await ask(node, "POST", path, body, x_artemis_secret="a secret of the cluster")).status == 200
+
+
+async def test_behind_a_proxy_a_stranger_has_not_the_address_of_a_node(node: NodeProcess, name: str) -> None:
+    body = encoded({"instances": [instance(name)]})
+    path = f"{RPC}/replication/registry/register.json"
+    assert (await ask(node, "POST", path, body)).status == 200
+    assert (await ask(node, "POST", path, body, x_forwarded_for="192.0.2.7")).status == 403

@@ -52,7 +52,8 @@ class ReplicationOperations:
     def _begin(self, operation: str, request: Request) -> Reply | None:
         given = (request.header(SECRET_HEADER) or "").encode()
         known = bool(self._secret) and compare_digest(given, self._secret)
-        if not known and not self._admits(request.caller.ip):
+        # Behind a proxy everybody has the proxy's address, which may well be that of a node.
+        if not known and (request.caller.forwarded_for is not None or not self._admits(request.caller.ip)):
             raise ClientError(
                 403,
                 f"{request.caller.ip} is not a node of this cluster: list it under cluster.nodes, "

@@ -32,9 +32,21 @@ def peer_route(cluster: Acceptor) -> PeerRoute:
     """The path that other nodes dial."""
 
     async def session(binary: BinarySocket, caller: Caller) -> None:
-        await cluster.accept(SocketLink(binary), caller.ip)
+        await cluster.accept(SocketLink(binary), _address(caller))
 
-    return PeerRoute(PEER_PATH, session)
+    return PeerRoute(PEER_PATH, session, admits=_is_no_page)
+
+
+def _is_no_page(caller: Caller) -> bool:
+    """A page in a browser on this machine connects from the loopback, as a peer may without a secret."""
+    return caller.origin is None
+
+
+def _address(caller: Caller) -> str:
+    """Where a peer is. Behind a proxy on this machine everybody would seem to be on this machine."""
+    if caller.forwarded_for is None:
+        return caller.ip
+    return f"{caller.forwarded_for} by way of {caller.ip}"
 
 
 class SocketLink:

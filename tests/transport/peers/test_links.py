@@ -11,6 +11,7 @@ from wsproto.events import TextMessage
 
 from artemis.actors.cluster_settings import ClusterSettings, LinkSettings
 from artemis.actors.frames import FRAME_BYTES_MAX
+from artemis.actors.handshake import is_loopback
 from artemis.actors.ports import DialFailed, Link, LinkLost
 from artemis.actors.supervisor import open_supervisor
 from artemis.transport.peers.links import WebSocketDialer, peer_route
@@ -155,3 +156,34 @@ def _free_url() -> str:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
+HANDSHAKE = (
+    "GET /artemis/peer HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+)
+
+
+async def _first_line(url: str, more: str) -> bytes:
+    host, port = url.removeprefix("http://").split(":")
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        await stream.send_all(HANDSHAKE.format(more=more).encode())
+        return bytes(await stream.receive_some()).split(b"\r\n", 1)[0]
+
+
+async def test_a_page_in_a_browser_is_no_peer(fast_lane: bool) -> None:
+    """It would connect from the loopback, where a cluster without a secret believes everybody."""
+    with trio.fail_after(20):
+        async with open_echo(fast_lane=fast_lane) as (echo, url):
+            assert b" 200 " in await _first_line(url, "Origin: http://evil.example\r\n")
+            assert echo.ips == []
+            assert b" 101 " in await _first_line(url, "")
+
+
+async def test_who_comes_through_a_proxy_on_this_machine_is_not_on_this_machine(fast_lane: bool) -> None:
+    with trio.fail_after(20):
+        async with open_echo(fast_lane=fast_lane) as (echo, url):
+            assert b" 101 " in await _first_line(url, "X-Forwarded-For: 192.0.2.7\r\n")
+            await echo.ended.wait()
+            assert echo.ips == ["192.0.2.7 by way of 127.0.0.1"]
+            assert not is_loopback(echo.ips[0])
