@@ -153,7 +153,7 @@ class LimitsSection:
         int, Meta(ge=1, le=1_000_000, description="Instances in one request; more is answered 400.")
     ] = 1000
     id_characters: Annotated[
-        int, Meta(ge=1, le=2000, description="Length of ids and names; a longer one fails its instance.")
+        int, Meta(ge=1, le=1000, description="Length of ids and names; a longer one fails its instance.")
     ] = 256
     url_characters: Annotated[
         int, Meta(ge=1, le=65_536, description="Length of an instance's urls; a longer one fails its instance.")

@@ -153,19 +153,19 @@ class RegistryOperations:
             if instance is None:
                 continue
             refusal = self._refuse(instance)
-            if refusal is None:
-                keys.append(_key(instance))
-            else:
+            if refusal is not None:
                 failures.append(failed(instance, refusal))
+            elif self._rules.may_be_registered(instance):
+                keys.append(_key(instance))
         failed_keys: list[bytes] | None = None
         if request.loose and ask.instance_keys:
             failed_keys = []
             for key, instance in _instances_of(ask.instance_keys):
                 refusal = self._refuse_key(instance)
-                if refusal is None:
-                    keys.append(_key(instance))
-                else:
+                if refusal is not None:
                     failed_keys.append(_failed_key(key, instance, refusal))
+                elif self._rules.may_be_registered(instance):
+                    keys.append(_key(instance))
         outcome = self._registry.unregister(keys, now_s=now_s, now_ms=self._clock.now_ms())
         self._effects.written(outcome.entries, (), outcome.changes)
         return self._answer(failures, failed_keys)

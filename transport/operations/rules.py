@@ -54,6 +54,11 @@ class InstanceRules:
                 return "internal-service-error", f"Exception: instance.{name} is blank"
         return None
 
+    def may_be_registered(self, instance: Instance) -> bool:
+        """Whether there can be an instance of this identity: nothing else is worth a tombstone, or travels to peers."""
+        ids = (instance.service_id or "", instance.instance_id or "")
+        return all(len(text) <= self.id_characters_max and text.isprintable() for text in ids)
+
     def refuse_content(self, instance: Instance) -> Refusal | None:
         """Texts must be printable and within their limits."""
         for name in ("region_id", "zone_id", "group_id", "service_id", "instance_id", "machine_name", "ip"):
