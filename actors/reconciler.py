@@ -18,7 +18,7 @@ from .conversation import Conversation
 from .exchange import Exchange
 from .frames import AskAudits, Differing, Digests, Inspect, Offer, OfferAudits, Versions, Want
 from .framing import BadFrame
-from .ports import AuditReplica, Replica
+from .ports import Replica
 from .tables import Columns, Tables, advance
 
 PIPELINE: Final = 4
@@ -79,8 +79,7 @@ class Reconciler:
             async with self._turn:
                 for buckets in self._groups(differing, replica.count):
                     await self._exchange(conversation, replica, buckets, report)
-        if self._tables.audits is not None:
-            await self._exchange_audits(conversation, self._tables.audits, report)
+        report.audits_pulled, report.audits_pushed = await exchange_audits(conversation, self._tables)
         return report
 
     async def _compare_digests(self, conversation: Conversation, replica: Replica) -> Differing:
@@ -160,11 +159,15 @@ class Reconciler:
         while len(under_way) >= PIPELINE:
             await conversation.finish(under_way.popleft())
 
-    async def _exchange_audits(self, conversation: Conversation, audits: AuditReplica, report: Round) -> None:
-        exchange = await conversation.begin(lambda request: AskAudits(dict(audits.vector()), request))
-        await conversation.finish(exchange)
-        report.audits_pulled += exchange.rows
-        report.audits_pushed += await push_audits(conversation, self._tables)
+
+async def exchange_audits(conversation: Conversation, tables: Tables) -> tuple[int, int]:
+    """Make the audit logs equal; rows that came and rows that went. Raises LinkLost."""
+    audits = tables.audits
+    if audits is None:
+        return 0, 0
+    exchange = await conversation.begin(lambda request: AskAudits(dict(audits.vector()), request))
+    await conversation.finish(exchange)
+    return exchange.rows, await push_audits(conversation, tables)
 
 
 async def push_audits(conversation: Conversation, tables: Tables, *, origin: int | None = None) -> int:

@@ -21,7 +21,7 @@ from .frames import KEYS_MAX, Renewals, States
 from .links import PeerLinks
 from .outbox import Outbox, OutboxStatistics
 from .ports import LinkLost
-from .reconciler import push_audits
+from .reconciler import exchange_audits, push_audits
 from .tables import NAMES_BYTES, Tables
 
 RECORDS: Final = "records"
@@ -202,10 +202,13 @@ class Teller:
             await self._audits_wait.wait()
             conversation = await self._conversation()
             self._audits_wait = trio.Event()
-            if conversation.audit_vector is None:
-                continue  # the first round of anti-entropy on this link brings everything
             try:
-                self._audits += await push_audits(conversation, self._tables, origin=self._tables.origin)
+                if conversation.audit_vector is None:
+                    # The peer may never ask over this link, of two that there are: so we ask what it holds.
+                    _, pushed = await exchange_audits(conversation, self._tables)
+                else:
+                    pushed = await push_audits(conversation, self._tables, origin=self._tables.origin)
+                self._audits += pushed
             except LinkLost:
                 await conversation.closed.wait()
 
