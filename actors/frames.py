@@ -32,11 +32,15 @@ VERSION_BITS: Final = 96
 
 Name = Annotated[str, Meta(max_length=512)]
 Key = Annotated[str, Meta(max_length=4096)]
-Natural = Annotated[int, Meta(ge=0)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""What is stored must fit into an integer of SQLite."""
+Large = Annotated[int, Meta(ge=0)]
+"""Versions and digests have more bits."""
 Keys = Annotated[list[Key], Meta(max_length=KEYS_MAX)]
 Numbers = Annotated[list[Natural], Meta(max_length=KEYS_MAX)]
+VersionNumbers = Annotated[list[Large], Meta(max_length=KEYS_MAX)]
 Values = Annotated[list[bytes | None], Meta(max_length=KEYS_MAX)]
-Digest256 = Annotated[list[Natural], Meta(min_length=256, max_length=256)]
+Digest256 = Annotated[list[Large], Meta(min_length=256, max_length=256)]
 Buckets = Annotated[list[Annotated[int, Meta(ge=0, le=255)]], Meta(max_length=256)]
 Secretive = Annotated[bytes, Meta(max_length=64)]
 AUDITS_MAX: Final = 512
@@ -55,7 +59,7 @@ class Word(Struct, frozen=True):
     """Clients of other zones may register here."""
     allow_discover: bool = True
     live: Natural = 0
-    digests: dict[Name, Natural] = {}
+    digests: dict[Name, Large] = {}
     """By table: one number for everything it holds. Equal numbers mean that two nodes have converged."""
 
 
@@ -119,7 +123,7 @@ class Rows(Frame, frozen=True):
 
     table: Name
     keys: Keys
-    versions: Numbers
+    versions: VersionNumbers
     values: Values
     ages: Numbers
     origins: Numbers
@@ -149,7 +153,7 @@ class Renewals(Frame, frozen=True, tag="renewals"):
     """Heartbeats of the clients of the sender."""
 
     keys: Keys
-    versions: Numbers
+    versions: VersionNumbers
     ages: Numbers
     sequence: Natural
     stamp_ms: Natural
@@ -189,7 +193,7 @@ class Inspect(Frame, frozen=True, tag="inspect"):
 
 class Versions(Frame, frozen=True, tag="versions"):
     keys: Keys
-    versions: Numbers
+    versions: VersionNumbers
     request: Natural
     last: bool
 

@@ -163,7 +163,11 @@ class ManagementWriter:
             raise Stopped("the node stores nothing more")
         news = _News(records, audits)
         try:
-            await self._mailbox.send(news)
+            # The tables show it already: a link that ends at this moment must not keep it from the disk. The writer
+            # makes room, or ends and closes the mailbox, so the shield is left in any case.
+            if not self._mailbox.post(news):
+                with trio.CancelScope(shield=True):
+                    await self._mailbox.send(news)
         except (trio.ClosedResourceError, trio.BrokenResourceError):
             raise Stopped("the node stores nothing more") from None
         await news.done.wait()

@@ -181,14 +181,18 @@ class Membership:
         """A link to or from a member is open."""
         member = self.members.get(url)
         if member is None:
-            member = self.members[url] = Member(url, identity.zone, configured=False)
+            # It may have been here before, have been lost, and have been forgotten since.
+            member = self.members[url] = Member(url, identity.zone, configured=False, lost=True)
+        replaced: list[Transition] = []
+        if member.lost and member.identity is not None and member.identity.origin != identity.origin:
+            replaced.append(PeerFound(member.identity.origin))  # never to be heard again under that name
         if member.identity is None or member.identity.incarnation != identity.incarnation:
             member.synchronised = False
         member.identity = identity
         member.links += 1
         member.absent = member.left = False
         member.problem = ""
-        return self.told(url, word, now_s=now_s, now_ms=now_ms)
+        return replaced + self.told(url, word, now_s=now_s, now_ms=now_ms)
 
     def closed(self, url: str, *, problem: str) -> None:
         """A link to or from a member has ended."""

@@ -53,11 +53,10 @@ class InstanceReplica:
         return self._registry.states(keys, now_s=now_s)
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
-        try:
-            outcome = self._registry.merge(states, via=via, now_s=now_s, now_ms=now_ms)
-        except msgspec.MsgspecError as error:
-            raise BadRow(f"not an instance: {error}") from None
+        outcome = self._registry.merge(states, via=via, now_s=now_s, now_ms=now_ms)
         self._effects.merged(outcome.entries, outcome.changes)
+        if outcome.problem:
+            raise BadRow(outcome.problem)
         return len(outcome.entries)
 
     def renewals(self, entries: Iterable[Entry], *, now_s: float) -> list[tuple[str, int, int]]:
@@ -138,7 +137,7 @@ class ManagementAudits:
     async def absorb(self, rows: Sequence[AuditRow]) -> int:
         try:
             fresh = self._log.merge([Audit(*row) for row in rows], complete=True)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadRow(f"not an audit: {error}") from None
         if fresh:
             await self._store((), fresh)

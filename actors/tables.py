@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from artemis.store.leases import Entry
+from artemis.store.versions import milliseconds
 
 from .clock import Clock
 from .frames import (
@@ -30,6 +31,8 @@ from .frames import (
 from .framing import BadFrame
 from .ports import AuditReplica, AuditRow, Renewable, Replica, State
 
+HORIZON_MS: Final = 10 * 366 * 24 * 3600 * 1000
+"""A version from beyond is a mistake. It would drag the clocks of all nodes with it, to the end of their numbers."""
 MERGE_SLICE: Final = 100
 """Rows merged without a checkpoint: about two milliseconds of work."""
 READ_SLICE: Final = 200
@@ -85,6 +88,8 @@ class Tables:
     async def absorb(self, rows: Rows, *, via: int) -> int:
         """Take over rows of a peer. Returns how many changed something here."""
         replica = self.replica(rows.table)
+        if rows.versions and milliseconds(max(rows.versions)) > self._clock.now_ms() + HORIZON_MS:
+            raise BadFrame("a version from a distant future: nothing could ever be newer")
         changed = 0
         columns = zip(rows.keys, rows.versions, rows.values, rows.ages, rows.origins, strict=True)
         states: list[State] = list(columns)

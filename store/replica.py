@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from .changes import InstanceChange
 from .digests import bucket_of
 from .instances import decode_instance
@@ -12,8 +14,8 @@ from .table import InstanceTable, Outcome
 from .versions import milliseconds
 
 State = tuple[str, int, bytes | None, int, int]
-"""Full key, version, JSON (None for a tombstone), age of the last renewal in milliseconds, origin of who heard it. An
-origin of 0 means that nobody did: the lease is one of grace, given after a restart."""
+"""Full key, version, JSON (None for a tombstone), age of the last renewal (or of the tombstone) in milliseconds, origin
+of who heard it. An origin of 0 means that nobody did: the lease is one of grace, given after a restart."""
 
 AGE_MAX_MS: Final = 7 * 24 * 3600 * 1000
 UNHEARD: Final = -1
@@ -65,15 +67,18 @@ class ReplicatedInstances(InstanceTable):
                 heard_by = 0 if entry.via == UNHEARD else entry.via or self.origin
                 states.append((full_key, entry.version, entry.json, age_ms, heard_by))
             else:
-                states.append((full_key, entry.version, None, 0, self.origin))
+                age_ms = max(0, int((lease_s - entry.deadline_s + self.settings.tombstone_ttl_s) * 1000))
+                states.append((full_key, entry.version, None, age_ms, self.origin))
         return states
 
     def merge(self, states: Iterable[State], *, via: int, now_s: float, now_ms: int) -> Outcome:
         """Take over what is newer. A lease never becomes fresh by being copied: its age counts.
 
         `via` is the origin of the peer that sent the states. Leases that have already run out are ignored, and so are
-        tombstones older than we keep them. A lease of grace counts only for a node that is so new itself that it
-        could not have heard of the instance: whoever has listened for a whole lease knows better.
+        tombstones that have lived as long as we keep them. A lease of grace counts only for a node that is so new
+        itself that it could not have heard of the instance: whoever has listened for a whole lease knows better.
+
+        Merging stops at a row that makes no sense; what was taken over before it is in the outcome, with the problem.
         """
         lease_s = self.lease_time(now_s)
         outcome = Outcome()
@@ -86,12 +91,17 @@ class ReplicatedInstances(InstanceTable):
                     self._heard(entry, lease_s=lease_s, age_ms=age_ms, via=heard_by)
                 continue
             if json is None:
+                buried_s = lease_s - min(age_ms, AGE_MAX_MS) / 1000
                 change = self._merge_tombstone(
-                    full_key, version, entry, lease_s=lease_s, now_ms=now_ms, outcome=outcome
+                    full_key, version, entry, buried_s=buried_s, lease_s=lease_s, now_ms=now_ms, outcome=outcome
                 )
             else:
                 arrival = (version, json, age_ms, heard_by)
-                change = self._merge_live(full_key, arrival, entry, lease_s=lease_s, now_ms=now_ms, outcome=outcome)
+                try:
+                    change = self._merge_live(full_key, arrival, entry, lease_s=lease_s, now_ms=now_ms, outcome=outcome)
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    outcome.problem = f"not an instance: {error}"
+                    break
             if change is not None:
                 service = outcome.entries[-1].service
                 shown.setdefault(service, []).append(change)
@@ -99,15 +109,25 @@ class ReplicatedInstances(InstanceTable):
         return outcome
 
     def _merge_tombstone(
-        self, full_key: str, version: int, entry: Entry | None, *, lease_s: float, now_ms: int, outcome: Outcome
+        self,
+        full_key: str,
+        version: int,
+        entry: Entry | None,
+        *,
+        buried_s: float,
+        lease_s: float,
+        now_ms: int,
+        outcome: Outcome,
     ) -> InstanceChange | None:
-        if entry is None and now_ms - milliseconds(version) > self.settings.tombstone_ttl_s * 1000:
+        ttl_s = self.settings.tombstone_ttl_s
+        # The age ends it even if its version is dated in the future, by a clock that was wrong once.
+        if entry is None and (now_ms - milliseconds(version) > ttl_s * 1000 or buried_s + ttl_s <= lease_s):
             return None
         if entry is None:
             service_key, _, instance_key = full_key.partition("\n")
             entry = self._entry(service_key, instance_key, now_ms=now_ms)
         self.clock.witness(version)
-        shown = self._bury(entry, version, lease_s=lease_s)
+        shown = self._bury(entry, version, lease_s=buried_s)
         outcome.entries.append(entry)
         return None if shown is None else InstanceChange("delete", shown, entry.key, now_ms)
 

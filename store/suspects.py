@@ -41,6 +41,8 @@ class Suspects:
         else:
             found_s = self._found.get(entry.via)
             until_s = lease_s if found_s is None else found_s + entry.ttl_s
+        # Counted from the end of the lease, too: a link that comes and goes must not begin the ceiling anew each time.
+        until_s = min(until_s, entry.deadline_s + self._ceiling_s)
         return until_s if lease_s < until_s else None
 
     def is_lost(self, origin: int) -> bool:

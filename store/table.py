@@ -63,6 +63,8 @@ class Outcome:
     """Entries that were only renewed."""
     changes: list[ServiceChange] = field(default_factory=list)
     """What subscribers are to be told, in order."""
+    problem: str = ""
+    """Why the rest of what a peer sent was not taken over; empty when all of it was looked at."""
 
 
 class InstanceTable:

@@ -135,18 +135,24 @@ class AuditLog:
         return 1 if seen is None else max(seen.beyond, default=seen.mark) + 1
 
     def add(self, audits: Iterable[Audit]) -> list[Audit]:
-        """Append what is not in the log yet. Returns that. Raises `msgspec.MsgspecError` for a payload that is none."""
+        """Append what is not in the log yet. Returns that.
+
+        Raises `msgspec.MsgspecError` or UnicodeDecodeError for a payload that is none, and has then appended nothing.
+        """
         fresh: list[Audit] = []
-        for audit in audits:
+        for audit, entry in [(audit, _decoder.decode(audit.payload)) for audit in audits if not self._holds(audit)]:
             seen = self._seen.setdefault(audit.origin, _Seen())
             if seen.holds(audit.sequence):
                 continue
-            entry = _decoder.decode(audit.payload)
             seen.add(audit.sequence)
             row = AuditRow(audit)
             self._insert(row, entry)
             fresh.append(audit)
         return fresh
+
+    def _holds(self, audit: Audit) -> bool:
+        seen = self._seen.get(audit.origin)
+        return seen is not None and seen.holds(audit.sequence)
 
     def restore(self, audits: Iterable[Audit]) -> None:
         """Take over what was stored, before anything else is added: older numbers were forgotten, not missed."""

@@ -156,7 +156,7 @@ class Management:
         kind: Kind[Any] = table.kind
         try:
             value: Value = kind.decode(record.value)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadRecord(f"a {record.kind} record is malformed: {error}") from None
         if kind.key(value) != record.key:
             raise BadRecord(f"a {record.kind} record has the key {record.key!r} of another")

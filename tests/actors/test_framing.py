@@ -84,6 +84,8 @@ def test_every_kind_is_in_the_reference() -> None:
         cbor2.dumps({"kind": "ack"}),
         cbor2.dumps({"kind": "ack", "sequence": -1}),
         cbor2.dumps({"kind": "ack", "sequence": "1"}),
+        cbor2.dumps({"kind": "ack", "sequence": 1 << 63}),
+        cbor2.dumps({"kind": "audits", "rows": [[1 << 63, 1, 1, b"{}"]], "vector": {}, "request": 1, "last": True}),
         cbor2.dumps({"kind": "want", "table": "t", "keys": ["k"] * (KEYS_MAX + 1), "request": 1}),
         cbor2.dumps({"kind": "want", "table": "t", "keys": ["k" * 5000], "request": 1}),
         cbor2.dumps({"kind": "digests", "table": "t", "digests": [1] * 255, "request": 1}),

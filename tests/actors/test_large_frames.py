@@ -1,6 +1,9 @@
-"""Frames stay within their limit whatever clients registered: the largest instances, the longest ids."""
+"""Frames at their limits, and rows that no node may take over: whatever comes, no node ends."""
 
 from trio.testing import MockClock
+
+from artemis.actors.conversation import Conversation
+from artemis.actors.frames import OfferAudits, States
 
 from .cluster_world import Node, eventually, instance, open_world
 
@@ -39,3 +42,41 @@ async def test_renewals_of_the_longest_ids_fit_into_their_frames(autojump_clock:
 
 def _renewals_received(node: Node) -> int:
     return sum(conversation.statistics.renewals_received for conversation in node.cluster.conversations())
+
+
+YEARS_MS = 20 * 366 * 24 * 3600 * 1000
+NOT_UTF8 = b'{"serviceId":"svc","instanceId":"\xff"}'
+NO_GROUP = b'{"regionId":"\xff"}'
+NO_AUDIT = b'{"kind":"\xff"}'
+
+
+async def test_rows_that_make_no_sense_end_the_link_and_not_the_node(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b") as world:
+        for table, key, value in (("instances", "svc\ni1", NOT_UTF8), ("records", "group\nsvc", NO_GROUP)) * 2:
+            conversation = _accepted(world["a"])
+            await _tell(conversation, table, key, 5, value)
+            await conversation.closed.wait()
+            await eventually(world.is_meshed)
+        conversation = _accepted(world["a"])
+        await conversation.send(OfferAudits([(77, 1, 1, NO_AUDIT)], request=1))
+        await conversation.closed.wait()
+        await eventually(world.is_meshed)
+        assert (world["b"].registry.services, len(world["b"].management.tables)) == ({}, 0)
+
+
+async def test_a_version_from_a_distant_future_is_not_believed(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b") as world:
+        conversation = _accepted(world["a"])
+        version = (world["b"].clock.now_ms() + YEARS_MS) << 48
+        await _tell(conversation, "instances", "svc\ni1", version, None)
+        await conversation.closed.wait()
+        assert world["b"].registry.clock.next(world["b"].clock.now_ms()) < version
+
+
+def _accepted(node: Node) -> Conversation:
+    """The link that the other node dialled: what goes wrong on it goes wrong in the other one's replicator."""
+    return next(conversation for conversation in node.cluster.conversations() if not conversation.dialled)
+
+
+async def _tell(conversation: Conversation, table: str, key: str, version: int, value: bytes | None) -> None:
+    await conversation.send(States(table, [key], [version], [value], [0], [1], sequence=1, stamp_ms=0))

@@ -242,6 +242,22 @@ async def test_news_from_a_peer_is_stored_with_the_rest_and_not_told_to_peers() 
     assert listener.heard == []
 
 
+async def test_news_is_stored_even_if_the_link_that_brought_it_ends_at_that_moment() -> None:
+    """The tables hold it already: what is shown must survive a restart."""
+    node, journal = Managed(), FakeJournal()
+    other = Managed("node-b")
+    other.instance("i1")
+    (record,) = other.management.tables.records()
+    writer = a_writer(node, journal)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        with trio.CancelScope() as link:
+            link.cancel()
+            await writer.store([record], [])
+        writer.close()
+    assert journal.transactions == [([record], [])]
+
+
 async def test_the_keeper_forgets_in_memory_and_step_by_step_on_disk(autojump_clock: MockClock) -> None:
     node, journal = Managed(), FakeJournal()
     node.now_ms = 1

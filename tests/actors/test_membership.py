@@ -200,3 +200,24 @@ def test_a_peer_of_the_rpc_dialect_may_be_silent_between_two_polls() -> None:
 )
 def test_a_node_finds_itself_in_the_list(host: str, port: int, expected: str | None) -> None:
     assert find_self(["http://10.0.0.2:8080", "http://10.0.0.1:8080", "http://host"], host=host, port=port) == expected
+
+
+def test_a_guest_that_was_lost_and_forgotten_is_found_when_it_is_back() -> None:
+    members = membership(B)
+    origin = identity(C).origin
+    link(members, C)
+    members.closed(C, problem="cut")
+    assert PeerLost(origin) in members.tick(now_s=3.0)
+    members.tick(now_s=11.0)
+    members.tick(now_s=12.0)
+    assert C not in members.members
+    assert PeerFound(origin) in members.opened(C, identity(C), word(), now_s=20.0, now_ms=20_000)
+
+
+def test_a_node_that_comes_back_under_another_name_ends_the_wait_for_the_old_one() -> None:
+    members = membership(B)
+    link(members, B)
+    members.closed(B, problem="cut")
+    assert PeerLost(identity(B).origin) in members.tick(now_s=3.0)
+    renamed = Identity("test", "lab", "z", "another name", B, 2)
+    assert PeerFound(identity(B).origin) in members.opened(B, renamed, word(), now_s=4.0, now_ms=4000)

@@ -225,3 +225,48 @@ def test_any_order_of_exchange_ends_in_the_same_table(steps: list[tuple[str, str
     assert shown(tables["a"]) == shown(tables["b"])
     fragments = [sorted(e.json for e in t.services["svc.a"].visible()) if t.services else [] for t in tables.values()]
     assert fragments[0] == fragments[1]
+
+
+YEAR_MS = 366 * 24 * 3600 * 1000
+
+
+def test_a_tombstone_dated_in_the_future_is_forgotten_like_any_other() -> None:
+    """A clock that was wrong once dates all versions of a cluster; peers must not hand its removals on for ever."""
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS + YEAR_MS)
+    a.unregister([("svc.a", "i1")], now_s=0, now_ms=NOW_MS + YEAR_MS)
+    for now_s in range(300, 4000, 100):
+        copy(a, b, now_s=now_s)
+        copy(b, a, now_s=now_s)
+        for table in (a, b):
+            table.sweep(now_s=now_s, now_ms=NOW_MS + now_s * 1000)
+    assert (a.services, b.services) == ({}, {})
+
+
+def test_a_row_that_makes_no_sense_ends_merging_and_hides_nothing_of_what_was_merged() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance("i1"), instance("i2"), instance("i3")], now_s=0, now_ms=NOW_MS)
+    one, two, three = a.states([f"svc.a\ni{number}" for number in (1, 2, 3)], now_s=0)
+    for broken in (b'{"serviceId":"\xff"}', b"{", b'{"port":"x"}'):
+        outcome = b.merge([one, (*two[:2], broken, *two[3:]), three], via=a.origin, now_s=0, now_ms=NOW_MS)
+        assert "not an instance" in outcome.problem
+        assert shown(b) == {"i1"}
+    first = registry("c").merge([one, (*two[:2], b"{", *two[3:])], via=a.origin, now_s=0, now_ms=NOW_MS)
+    assert [change.key for step in first.changes for change in step.changes] == ["i1"]
+    assert len(first.entries) == 1
+
+
+def test_a_link_that_comes_and_goes_keeps_no_lease_beyond_the_ceiling() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    ceiling_s = int(b.settings.preservation.ceiling_s)
+    for now_s in range(5, ceiling_s + 15, 10):
+        b.peer_lost(a.origin, now_s=now_s)
+        b.sweep(now_s=now_s + 4, now_ms=NOW_MS)
+        b.peer_found(a.origin, now_s=now_s + 5)
+        b.sweep(now_s=now_s + 9, now_ms=NOW_MS)
+    assert shown(b) == {"i1"}
+    b.peer_lost(a.origin, now_s=ceiling_s + 20)
+    b.sweep(now_s=ceiling_s + 25, now_ms=NOW_MS)
+    assert shown(b) == set()
