@@ -7,6 +7,7 @@ leaving kills the nodes through the kernel.
 import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 
 import trio
@@ -162,15 +163,19 @@ async def open_cluster(
     With `with_client_proxies` every node is known by the url of a proxy of its own, so that the traffic of
     clients can be broken too. Returns without waiting for the nodes to be up. Stops everything on leaving.
     """
-    local = topology.on_loopback(free_ports(len(topology.nodes)))
+    nodes = len(topology.nodes)
+    ports = iter(free_ports(nodes * (nodes + 1)))  # the nodes, a proxy for each pair, and one for the clients of each
+    local = topology.on_loopback(islice(ports, nodes))
     state.create(local.names)
     network = Network(FaultTable([*local.names, CLIENTS]), seed=seed)
     async with trio.open_nursery() as nursery:
         client_proxies = [
-            Proxy(network, CLIENTS, plan.name, (plan.host, plan.port)) for plan in local.nodes if with_client_proxies
+            Proxy(network, CLIENTS, plan.name, (plan.host, plan.port), port=next(ports))
+            for plan in local.nodes
+            if with_client_proxies
         ]
         peer_proxies = [
-            Proxy(network, plan.name, peer.name, (peer.host, peer.port))
+            Proxy(network, plan.name, peer.name, (peer.host, peer.port), port=next(ports))
             for plan in local.nodes
             for peer in local.peers(plan.name)
         ]

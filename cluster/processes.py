@@ -7,6 +7,7 @@ order; and the kernel kills it when the launcher dies without a farewell.
 import ctypes
 import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +22,9 @@ from artemis.node.keys import ENVIRONMENT_PREFIX
 
 PR_SET_PDEATHSIG = 1
 
+PORT_MIN = 10_000
+"""Nodes and proxies listen on ports from here to the first one that the kernel uses for outgoing connections."""
+
 GRACE_S = 15.0
 """How long a node may take to stop after SIGTERM; then it is killed."""
 
@@ -33,15 +37,28 @@ def node_command(config_file: Path) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody uses now. They are all held until the last is found, so no two are the same."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in sockets]
-    finally:
-        for probe in sockets:
-            probe.close()
+    """Loopback ports that nobody uses now, and that the kernel gives to nobody.
+
+    Ports for outgoing connections come from a range of their own. A node that listened in it could find its port
+    taken when it is restarted; even by somebody who tried to connect to it, and by chance from the same port.
+    """
+    ports: list[int] = []
+    candidates = list(range(PORT_MIN, _outgoing_port_min()))
+    random.shuffle(candidates)
+    for port in candidates:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise OSError(errno.EADDRINUSE, "too few free ports")
+
+
+def _outgoing_port_min() -> int:
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
 
 
 def clean_environment() -> dict[str, str]:
