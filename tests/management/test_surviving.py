@@ -1,12 +1,14 @@
 """What operators decided outlives the process: killed and started again, a node answers as before."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..contract.nodes import REGION, NodeProcess
+from ..contract.nodes import REGION, NodeProcess, Settings
+from ..contract.waiting import eventually
 from .world import OPERATOR, World
 
 NAMES = ("blue", "green", "red", "canary")
@@ -118,3 +120,35 @@ async def test_a_stop_in_order_keeps_everything_too(durable: NodeProcess) -> Non
     durable.stop()
     durable.start()
     assert await world.seen() == ["i2"], "warm: the instances are there, and one of them is still out"
+
+
+async def test_the_audit_log_keeps_as_much_as_it_is_told_to(tmp_path: Path) -> None:
+    settings: Settings = {
+        "data": {"directory": str(tmp_path / "data")},
+        "management": {"audit_retention_records": 100},
+    }
+    node = NodeProcess(tmp_path, settings).start()
+    try:
+        world = World(node, 1)
+        for _ in range(60):
+            await world.zone_out()
+            await world.zone_out(back=True)
+        everything = await audit(world)
+        node.stop()
+        node.start()
+        await eventually(partial(is_kept, world, 100))
+        assert await audit(world) == everything[:100], "the newest ones"
+        assert await world.logs("zone-operation-logs", zoneId=world.zone) == await world.logs("zone-operation-logs")
+        await world.zone_out()
+        assert [entry["operation"] for entry in await audit(world)][:2] == ["pullout", "pullin"]
+        node.stop()
+    finally:
+        node.destroy()
+
+
+async def audit(world: World) -> list[Any]:
+    return list(await world.ok("GET", "management/audit/logs?limit=1000"))
+
+
+async def is_kept(world: World, count: int) -> bool:
+    return len(await audit(world)) == count

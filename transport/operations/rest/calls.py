@@ -50,9 +50,14 @@ async def carry_out(desk: Desk, plan: Plan[T]) -> T:
     """Carry out a write; returns what the plan returned. Raises ClientError for whatever stands against it."""
     if not desk.serving():
         raise ClientError(503, not_up("", desk.standing.me()), headers=RETRY)
+    with refusals():
+        return await submit(desk, plan)
+
+
+async def submit(desk: Desk, plan: Plan[T]) -> T:
+    """Hand a write to the writer. Raises what the plan raises, and ClientError when it is to be tried again."""
     try:
-        with refusals():
-            return await desk.writer.submit(plan)
+        return await desk.writer.submit(plan)
     except Overloaded as error:
         raise ClientError(429, str(error), headers=RETRY) from None
     except Stopped as error:

@@ -26,7 +26,7 @@ from ..decoding import decode
 from ..management.desk import Ask, Desk
 from ..management.instances import InstanceKey, instance_record
 from ..standing import not_up
-from .calls import WriteAsk, route, who
+from .calls import WriteAsk, route, submit, who
 from .rows import PULL_IN, PULL_OUT
 
 INSTANCE = "/api/management/instance"
@@ -153,7 +153,7 @@ class InstanceRows:
         if not self._desk.serving():
             return _refused("service-unavailable", not_up("", self._desk.standing.me()))
         try:
-            await self._desk.submit(plan)
+            await submit(self._desk, plan)
         except Invalid as refusal:
             return _refused("bad-request", refusal.message)
         except Refused as refusal:
