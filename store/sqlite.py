@@ -85,7 +85,8 @@ def check(connection: apsw.Connection, file: str | Path, *, limit_s: float = CHE
     finally:
         connection.set_progress_handler(None)
     if findings != ["ok"]:
-        raise DatabaseProblem(file, f"the file is damaged ({findings[0].strip()})", DAMAGED_REMEDY)
+        lines = [line for finding in findings for line in finding.splitlines() if not line.startswith("***")]
+        raise DatabaseProblem(file, f"the file is damaged ({'; '.join(lines[:3])})", DAMAGED_REMEDY)
     return True
 
 

@@ -78,6 +78,20 @@ def start_node(tmp_path: Path) -> Iterator[StartNode]:
 
 
 @pytest.fixture
+def make_node(tmp_path: Path) -> Iterator[StartNode]:
+    """Prepares nodes that are not started, because they are not expected to run."""
+    made: list[NodeProcess] = []
+
+    def make(settings: Settings) -> NodeProcess:
+        made.append(NodeProcess(tmp_path / f"unstarted{len(made)}", settings))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.destroy()
+
+
+@pytest.fixture
 def name() -> str:
     """A service that no other test uses. Lower-case, as the Java client needs it."""
     return f"test.svc{next(_numbers)}"

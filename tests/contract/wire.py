@@ -119,13 +119,11 @@ async def connected(node: Address, *, buffer_bytes: int | None = None) -> AsyncG
     socket = trio.socket.socket()
     if buffer_bytes is not None:
         socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, buffer_bytes)
-    await socket.connect((node.host, node.port))
-    stream = trio.SocketStream(socket)
     try:
-        yield Connection(stream)
+        await socket.connect((node.host, node.port))
+        yield Connection(trio.SocketStream(socket))
     finally:
-        with trio.CancelScope(shield=True):
-            await stream.aclose()
+        socket.close()
 
 
 def message(method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:

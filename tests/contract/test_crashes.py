@@ -1,0 +1,261 @@
+"""What a node survives: a pause, a kill, and a restart; and what it refuses to start with.
+
+One lane is enough here: nothing of this depends on who parses the requests.
+"""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from .building import SUCCESS, ids_of, instance, instances_of, lookup, register, unregister
+from .conftest import StartNode
+from .nodes import NodeProcess
+from .sockets import CHANGES, WATCH, watching, websocket
+from .waiting import eventually
+from .wire import ask, get, post, rpc
+
+LEASE_S = 2.0
+SHORT: Any = {"registry": {"lease_ttl_s": LEASE_S, "lease_ttl_min_s": 0.1, "sweep_interval_s": 0.05}}
+
+NODE_FAILED = 5
+"""The exit code of a node that could not run."""
+
+
+def kept_in(directory: Path, more: Any = None) -> Any:
+    return {"data": {"directory": str(directory)}, **(more or {})}
+
+
+async def stored(node: NodeProcess, rows: int) -> None:
+    """Wait until the persistence writer, which works behind the scenes, has written this many rows."""
+
+    async def are_stored() -> bool:
+        page = (await ask(node, "GET", "/metrics")).body.decode()
+        (line,) = (line for line in page.splitlines() if line.startswith("artemis_stored_rows_total "))
+        return float(line.split()[1]) >= rows
+
+    await eventually(are_stored)
+
+
+async def pull_out(node: NodeProcess, service: str, instance_id: str) -> None:
+    key = {"regionId": "lab", "serviceId": service, "instanceId": instance_id}
+    body = {"instanceKey": key, "operation": "pull-out", "operatorId": "op", "token": "", "operationComplete": False}
+    answer = await post(node, "/api/management/operate-instance.json", body)
+    assert answer["responseStatus"] == SUCCESS
+
+
+# A pause
+
+
+async def test_a_process_that_was_paused_longer_than_a_lease_evicts_nobody(start_node: StartNode, name: str) -> None:
+    """Nobody could heartbeat meanwhile. What then stays silent goes, one lease later."""
+    node = start_node(SHORT)
+    several = [instance(name, f"i{number}") for number in range(20)]
+    async with websocket(node, CHANGES) as session:
+        await session.send({"serviceId": name})
+        await session.ping()
+        await register(node, *several)
+        for _ in several:
+            assert (await session.receive())["changeType"] == "new"
+        node.signal(signal.SIGSTOP)
+        await node.is_paused()
+        await trio.sleep(1.5 * LEASE_S)  # not to wait for something: the pause is what is tested
+        node.signal(signal.SIGCONT)
+        answer = await rpc(node, "registry/heartbeat", {"instances": several[1:]})
+        assert answer == {"failedInstances": None, "responseStatus": SUCCESS}
+        assert len(await ids_of(node, name)) == len(several)
+        push = await session.receive()
+        assert (push["changeType"], push["instance"]["instanceId"]) == ("delete", "i0")
+
+
+# A kill
+
+
+async def test_after_a_kill_a_node_serves_what_it_knew(start_node: StartNode, tmp_path: Path, name: str) -> None:
+    """And each instance has one lease to be heard of again."""
+    node = start_node(kept_in(tmp_path / "data", SHORT))
+    kept = [instance(name, f"i{number}", metadata={"n": str(number)}) for number in range(3)]
+    await register(node, *kept, instance(f"{name}.gone"), instance(name, "left"))
+    await stored(node, 5)
+    await unregister(node, instance(f"{name}.gone"), instance(name, "left"))
+    await stored(node, 7)
+    await node.kill()
+    node.start()
+    assert sorted(await instances_of(node, name), key=lambda one: str(one["instanceId"])) == kept
+    assert await ids_of(node, f"{name}.gone") == []
+    assert (await get(node, "/health/ready"))["status"] == "up"
+
+    async def only_the_heard_ones_are_left() -> bool:
+        answer = await rpc(node, "registry/heartbeat", {"instances": kept[:2]})
+        assert answer["failedInstances"] is None
+        return await ids_of(node, name) == ["i0", "i1"]
+
+    started_s = trio.current_time()
+    await eventually(only_the_heard_ones_are_left)
+    assert trio.current_time() - started_s < LEASE_S + 1
+
+
+async def test_a_removal_outlives_a_kill(start_node: StartNode, tmp_path: Path, name: str) -> None:
+    """Were only instances stored, the row of before would bring it back; were it not stored, a peer's copy would."""
+    node = start_node(kept_in(tmp_path / "data"))
+    await register(node, instance(name, "a"), instance(name, "b"))
+    await stored(node, 2)
+    await unregister(node, instance(name, "a"))
+    await stored(node, 3)
+    for _ in range(2):
+        await node.kill()
+        node.start()
+        assert await ids_of(node, name) == ["b"]
+        answer = await rpc(node, "registry/heartbeat", {"instances": [instance(name, "a")]})
+        assert answer["failedInstances"][0]["errorCode"] == "data-not-found"
+    await register(node, instance(name, "a"))
+    assert await ids_of(node, name) == ["a", "b"]
+
+
+async def test_what_an_operator_did_outlives_a_kill_right_after_the_answer(
+    start_node: StartNode, tmp_path: Path, name: str
+) -> None:
+    """The answer comes after the commit; registering again does not undo it either."""
+    node = start_node(kept_in(tmp_path / "data"))
+    await register(node, instance(name, "a"), instance(name, "b"))
+    await stored(node, 2)
+    await pull_out(node, name, "a")
+    await node.kill()
+    node.start()
+    assert await ids_of(node, name) == ["b"]
+    await register(node, instance(name, "a"))
+    assert await ids_of(node, name) == ["b"]
+
+
+async def test_who_watched_a_node_that_was_killed_begins_anew(start_node: StartNode, tmp_path: Path, name: str) -> None:
+    """Revisions of before the restart are never taken for those after it."""
+    node = start_node(kept_in(tmp_path / "data"))
+    await register(node, instance(name, "a"))
+    async with websocket(node, WATCH) as session:
+        before = await watching(session, name)
+        await stored(node, 1)
+        await node.kill()
+        assert (await session.closed())[0] == 1006
+    node.start()
+    await register(node, instance(name, "b"))
+    async with websocket(node, WATCH) as session:
+        after = await watching(session, name, since=before["revision"])
+        assert sorted(one["instanceId"] for one in after["service"]["instances"]) == ["a", "b"]
+        assert after["revision"] > before["revision"]
+
+
+async def test_versions_go_on_rising_after_a_restart(start_node: StartNode, tmp_path: Path, name: str) -> None:
+    node = start_node(kept_in(tmp_path / "data"))
+    await register(node, instance(name))
+    version = (await rpc(node, "discovery/services", {}))["version"]
+    await stored(node, 1)
+    await node.kill()
+    node.start()
+    answer = await rpc(node, "discovery/services", {})
+    assert answer["version"] > version
+    assert [service["serviceId"] for service in answer["services"]] == [name]
+    delta = await rpc(node, "discovery/services-delta", {"version": version})
+    assert delta["responseStatus"]["errorCode"] == "data-not-found"
+
+
+async def test_a_node_in_memory_keeps_nothing(start_node: StartNode, name: str) -> None:
+    node = start_node({})
+    await register(node, instance(name))
+    await node.kill()
+    node.start()
+    assert (await lookup(node, name))["instances"] == []
+
+
+# Refusing to start
+
+
+async def refusal(node: NodeProcess) -> str:
+    """The one line with which a node says that it cannot run."""
+    node.launch()
+    assert await node.ended() == NODE_FAILED
+    assert "Traceback" not in node.log()
+    (line,) = (event["message"] for event in node.events() if event["level"] == "error")
+    assert isinstance(line, str)
+    return line
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data that a node left behind in good order."""
+    home = tmp_path_factory.mktemp("written")
+    node = NodeProcess(home, kept_in(home / "data")).start()
+
+    async def write() -> None:
+        await register(node, *(instance(f"service{number}") for number in range(50)))
+        await pull_out(node, "service1", "i1")
+
+    try:
+        trio.run(write)
+        node.stop()
+    finally:
+        node.destroy()
+    return home / "data"
+
+
+@pytest.fixture
+def damaged(written: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(written, tmp_path / "data"))
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "garbage": lambda data: b"this is no database" * 300,
+    "cut": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "a torn page": lambda data: data[:4096] + bytes(reversed(data[4096:8192])) + data[8192:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.mark.parametrize("file_name", ["artemis.db", "instances.db"])
+async def test_a_damaged_database_is_a_clear_error_never_an_empty_registry(
+    damaged: Path, make_node: StartNode, damage: Callable[[bytes], bytes], file_name: str
+) -> None:
+    file = damaged / file_name
+    broken = damage(file.read_bytes())
+    file.write_bytes(broken)
+    line = await refusal(make_node(kept_in(damaged)))
+    assert str(file) in line
+    assert file.read_bytes() == broken, "what can still be rescued was touched"
+
+
+async def test_a_database_that_is_missing_beside_the_other_is_an_error(damaged: Path, make_node: StartNode) -> None:
+    (damaged / "artemis.db").unlink()
+    assert "artemis.db" in await refusal(make_node(kept_in(damaged)))
+
+
+async def test_a_directory_that_cannot_be_made_is_an_error(make_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory", encoding="utf-8")
+    for directory in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc/artemis/data")):
+        assert str(directory.parent) in await refusal(make_node(kept_in(directory)))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+async def test_a_directory_that_is_read_only_is_an_error(make_node: StartNode, tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    directory.mkdir(mode=0o500)
+    assert str(directory) in await refusal(make_node(kept_in(directory)))
+
+
+async def test_a_directory_belongs_to_one_process_at_a_time(
+    start_node: StartNode, make_node: StartNode, tmp_path: Path, name: str
+) -> None:
+    first = start_node(kept_in(tmp_path / "data"))
+    await register(first, instance(name))
+    line = await refusal(make_node(kept_in(tmp_path / "data")))
+    assert str(tmp_path / "data") in line
+    assert f"process {first.pid}" in line
+    assert await ids_of(first, name) == ["i1"]
+    await first.kill()
+    second = start_node(kept_in(tmp_path / "data"))
+    assert (await get(second, "/health"))["status"] == "up"
