@@ -18,6 +18,9 @@ from artemis.transport.responses import Cors
 from .config import Config, RateLimitedArea
 
 DAY_MS = 24 * 3600 * 1000
+SUSPECT_S = 2.5
+"""Silence after which a peer is suspect; sooner where leases are short."""
+PING_S = 1.0
 
 
 def registry_settings(config: Config) -> RegistrySettings:
@@ -151,6 +154,8 @@ def may_replicate(config: Config, addresses: frozenset[str]) -> Callable[[str], 
 def cluster_settings(config: Config, *, node_id: str, url: str) -> ClusterSettings:
     """`url` is what this node is called in the list of nodes, or its advertised one when it is not listed."""
     cluster = config.cluster
+    # A peer must be suspect before a lease that was heard of through it can run out.
+    suspect_s = min(SUSPECT_S, min(config.registry.lease_ttl_s, config.registry.lease_ttl_min_s) / 2)
     return ClusterSettings(
         cluster=config.node.region,
         region=config.node.region,
@@ -163,5 +168,10 @@ def cluster_settings(config: Config, *, node_id: str, url: str) -> ClusterSettin
         forced=Forced(up=cluster.force_up, down=cluster.force_down),
         allow_other_zones_registry=config.registry.allow_other_zones,
         allow_other_zones_discovery=config.discovery.allow_other_zones,
-        links=LinkSettings(renewals_s=cluster.heartbeat_batch_s, anti_entropy_s=cluster.anti_entropy_interval_s),
+        suspect_s=suspect_s,
+        links=LinkSettings(
+            ping_s=min(PING_S, suspect_s * PING_S / SUSPECT_S),
+            renewals_s=cluster.heartbeat_batch_s,
+            anti_entropy_s=cluster.anti_entropy_interval_s,
+        ),
     )

@@ -16,7 +16,7 @@ from .clusters import HEARTBEAT_S, REGION, Place
 
 CONNECT_S: Final = 1.0
 ANSWER_S: Final = 1.0
-"""A quarter of the lease; the Java client waits for half of it."""
+"""A third of the lease; the Java client waits for half of it."""
 ATTEMPTS: Final = 5
 BETWEEN_ATTEMPTS_S: Final = 0.1
 

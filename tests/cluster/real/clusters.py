@@ -26,9 +26,9 @@ from ...contract.wire import RPC, ask, get
 
 Settings = Mapping[str, Mapping[str, object]]
 
-LEASE_S: Final = 4.0
-"""A fifth of the default, and so is what follows from it."""
-HEARTBEAT_S: Final = 0.75
+LEASE_S: Final = 3.0
+"""About a seventh of the default, and so is what follows from it."""
+HEARTBEAT_S: Final = 0.6
 ANTI_ENTROPY_S: Final = 2.0
 SWEEP_S: Final = 0.1
 
@@ -41,7 +41,7 @@ SECRET: Final = "a secret for these tests"
 REGION: Final = "lab"
 
 SETTINGS: Final[Settings] = {
-    "registry": {"lease_ttl_s": LEASE_S, "lease_ttl_min_s": 1.0, "preservation_window_s": 2.0},
+    "registry": {"lease_ttl_s": LEASE_S, "lease_ttl_min_s": LEASE_S, "preservation_window_s": 2.0},
     "cluster": {"anti_entropy_interval_s": ANTI_ENTROPY_S},
     "rate_limits": {"status": 1_000_000, "operations": {"status.get-leases": 1_000_000}},
     "logging": {"format": "json"},

@@ -19,6 +19,7 @@ from .clusters import REGION, Place
 BETWEEN_QUESTIONS_S: Final = 0.05
 RECONNECT_S: Final = 0.05
 HANDSHAKE_S: Final = 2.0
+BEGIN_S: Final = 10.0
 GRACE_S: Final = 1.0
 """What an observer may lag behind the world: news on its way, on a machine that is busy."""
 
@@ -110,7 +111,15 @@ class Follower:
         """Codes and reasons with which nodes closed."""
         self.lies: list[str] = []
         """What was pushed and not true: instances removed that live, and steps left out."""
-        self.is_following = trio.Event()
+        self.is_following = False
+        self.problem = ""
+        """Why it lost its node last."""
+
+    async def begun(self) -> None:
+        """Wait for the first picture."""
+        with trio.move_on_after(BEGIN_S):
+            await eventually(lambda: self.is_following, 2 * BEGIN_S)
+        assert self.is_following, f"{type(self).__name__} cannot follow: {self.problem}"
 
     async def run(self) -> None:
         number = 0
@@ -127,13 +136,14 @@ class Follower:
                     raise
                 self._note_end(_leaf(ends))
                 number += 1
-            self.is_following = trio.Event()
+            self.is_following = False
             await trio.sleep(RECONNECT_S)
 
     async def _follow(self, place: Place) -> None:
         raise NotImplementedError
 
     def _note_end(self, end: BaseException) -> None:
+        self.problem = repr(end)
         if isinstance(end, ConnectionClosed) and end.reason is not None:
             self.goodbyes.append((end.reason.code, end.reason.reason or ""))
 
@@ -177,7 +187,7 @@ class WatchFollower(Follower):
             else:
                 self._replace(message["service"]["instances"] or [])
             self._revisions = {node: message["revision"]}
-            self.is_following.set()
+            self.is_following = True
         elif message["type"] == "service_change":
             if message["revision"] != self._revisions[node] + 1:
                 self.lies.append(f"revision {message['revision']} after {self._revisions[node]}")
@@ -204,7 +214,7 @@ class RpcFollower(Follower):
             if _ids(answer) is None:
                 raise Unanswered("the node does not serve")
             self._replace(answer["services"][0]["instances"] or [])
-            self.is_following.set()
+            self.is_following = True
             while True:
                 self._apply(json.loads(await connection.get_message()))
 
@@ -270,7 +280,7 @@ async def open_observers(
         for follower in observers.followers:
             nursery.start_soon(follower.run)
         for follower in observers.followers:
-            await eventually(follower.is_following.is_set)
+            await follower.begun()
         for place in places:
             await eventually(partial(knows, place, fleet))
         for prober in observers.probers.values():

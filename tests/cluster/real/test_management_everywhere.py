@@ -15,7 +15,7 @@ from .observers import Observers, RpcFollower, ids_at, ids_in, knows, lookup_of,
 SERVICE: Final = "real.managed"
 ROUNDS: Final = 20
 PROMISED_S: Final = 0.1
-GENEROUS_S: Final = 1.0
+GENEROUS_S: Final = 3.0
 """What a machine may take that runs other things, too; what was measured is printed."""
 
 
@@ -142,7 +142,7 @@ async def test_edits_on_both_sides_of_a_partition_converge_and_all_audits_are_ev
             assert await _eventual_ids(cluster["b"], fleet, lacking={one})
 
             cluster.heal()
-            await eventually(cluster.has_converged, ANTI_ENTROPY_S + 1.5)
+            await eventually(cluster.has_converged, ANTI_ENTROPY_S + GENEROUS_S)
             groups = [await _groups(place) for place in places]
             assert groups[0] == groups[1] == groups[2]
             assert len(groups[0]) == 1, "one natural key is one group, wherever it was made"
