@@ -18,9 +18,10 @@ from artemis.store.leases import Entry, ServiceTable
 from artemis.store.registry import Registry
 
 from ..errors import ClientError
-from ..requests import Caller, Reply, Request, Route
+from ..requests import Caller, Handler, Reply, Request, Route
 from .answers import answer, encode_json, failure
 from .decoding import decode
+from .pacing import Pace
 from .rules import InstanceRules
 from .standing import Standing, not_up
 
@@ -173,29 +174,32 @@ class DiscoveryOperations:
             return refused
         return answer(b'"service":' + self._service(request, config, region_id, zone_id, empty=False))
 
-    def services(self, request: Request) -> Reply:
+    async def services(self, request: Request) -> Reply:
         """All services that have an instance to show, and the version of this picture."""
-        return self._all(request, decode(ServicesRequest, request.body or b"{}"))
+        return await self._all(request, decode(ServicesRequest, request.body or b"{}"))
 
-    def get_services(self, request: Request) -> Reply:
+    async def get_services(self, request: Request) -> Reply:
         """All services, asked for by query parameters."""
-        return self._all(request, ServicesRequest(request.argument("regionId"), request.argument("zoneId")))
+        return await self._all(request, ServicesRequest(request.argument("regionId"), request.argument("zoneId")))
 
-    def _all(self, request: Request, ask: ServicesRequest) -> Reply:
+    async def _all(self, request: Request, ask: ServicesRequest) -> Reply:
         if not self._standing.serves_discovery():
             return self._not_up('"services":null,"version":0')
+        registry, pace = self._registry, Pace()
+        # Taken first: what changes meanwhile may be in the answer already, and is in the next delta in any case.
+        version = registry.version
         asker = self._asker(request, None, *self._place(ask, None)) if request.loose else None
-        services = [
-            self._body(service.service_id, service, asker, empty=True)
-            for service in self._registry.services.values()
-            if service.visible()
-        ]
+        services: list[bytes] = []
+        for service in list(registry.services.values()):
+            if service.visible():
+                services.append(self._body(service.service_id, service, asker, empty=True))
+            await pace.step()
         if self._decorator is not None and asker is None:
             for key in self._decorator.services_with_logical_instances():
-                known = self._registry.services.get(key)
+                known = registry.services.get(key)
                 if known is None or not known.visible():
                     services.append(self._body(known.service_id if known else key, known, None, empty=True))
-        return answer(b'"services":[%b],"version":%d' % (b",".join(services), self._registry.version))
+        return answer(b'"services":[%b],"version":%d' % (b",".join(services), version))
 
     def delta(self, request: Request) -> Reply:
         """What came and went since a version that an earlier answer carried."""
@@ -325,7 +329,7 @@ class DiscoveryOperations:
 
     def routes(self, prefix: str, *, loose: bool) -> list[Route]:
         """The routes under `/artemis/api` or `/api`."""
-        rows: tuple[tuple[str, str, Callable[[Request], Reply]], ...] = (
+        rows: tuple[tuple[str, str, Handler], ...] = (
             ("POST", "lookup", self.lookup),
             ("POST", "service", self.service),
             ("GET", "service", self.get_service),
@@ -334,7 +338,7 @@ class DiscoveryOperations:
             ("POST", "services-delta", self.delta),
         )
         return [
-            Route(method, f"{prefix}/discovery/{name}{suffix}", handler, name, hot=True, loose=loose)
+            Route(method, f"{prefix}/discovery/{name}{suffix}", handler, name, hot=name != "services", loose=loose)
             for method, name, handler in rows
             for suffix in ((".json", "") if loose else (".json",))
         ]

@@ -15,10 +15,11 @@ from artemis.store.ratelimit import RateLimiter
 from artemis.store.registry import Registry
 
 from ..errors import ClientError
-from ..requests import Reply, Request, Route
+from ..requests import Handler, Reply, Request, Route
 from .answers import PARTIAL_STATUS, RATE_LIMITED_MESSAGE, answer, encode_json, failure
 from .cluster import PlaceRequest
 from .decoding import decode
+from .pacing import Pace
 from .registry import EMPTY_MESSAGE, InstancesRequest
 from .rules import InstanceRules, Refusal, failed
 
@@ -120,7 +121,7 @@ class ReplicationOperations:
         self._effects.merged(outcome.entries, outcome.changes)
         return _answer(failures)
 
-    def services(self, request: Request) -> Reply:
+    async def services(self, request: Request) -> Reply:
         """Everything in the registry, pulled-out instances included: the cold start of a peer."""
         refused = self._begin("get-services", request)
         if refused is not None:
@@ -133,7 +134,9 @@ class ReplicationOperations:
         if foreign is not None:
             return failure("no-permission", foreign, "services")
         services: list[bytes] = []
-        for service in self._registry.services.values():
+        pace = Pace()
+        for service in list(self._registry.services.values()):
+            await pace.step()
             instances = [entry.json for entry in service.entries.values() if entry.live]
             if instances:
                 services.append(
@@ -150,7 +153,7 @@ class ReplicationOperations:
 
     def routes(self, prefix: str, *, loose: bool) -> list[Route]:
         """The routes under `/artemis/api` or `/api`."""
-        rows = (
+        rows: tuple[tuple[str, str, Handler], ...] = (
             ("POST", "register", self.register),
             ("POST", "heartbeat", self.heartbeat),
             ("POST", "unregister", self.unregister),
@@ -158,7 +161,14 @@ class ReplicationOperations:
             ("GET", "services", self.services),
         )
         return [
-            Route(method, f"{prefix}/replication/registry/{name}{suffix}", handler, f"replicate-{name}", True, loose)
+            Route(
+                method,
+                f"{prefix}/replication/registry/{name}{suffix}",
+                handler,
+                f"replicate-{name}",
+                hot=name != "services",
+                loose=loose,
+            )
             for method, name, handler in rows
             for suffix in ((".json", "") if loose else (".json",))
         ]

@@ -12,9 +12,10 @@ from artemis.store.leases import Entry
 from artemis.store.ratelimit import RateLimiter
 from artemis.store.registry import Registry
 
-from ..requests import Reply, Request, Route
+from ..requests import Handler, Reply, Request, Route
 from .answers import RATE_LIMITED_MESSAGE, answer, encode_json, failure
 from .decoding import decode
+from .pacing import Pace
 from .standing import Standing
 
 LIMITED: Final = ("get-cluster", "get-leases", "get-legacy-leases", "get-config", "get-deployment")
@@ -68,15 +69,15 @@ class StatusOperations:
         fields = b'"convergence":%b,"nodeCount":%d,"nodesStatus":%b' % (convergence, len(nodes), encode_json(nodes))
         return answer(fields)
 
-    def leases(self, request: Request) -> Reply:
+    async def leases(self, request: Request) -> Reply:
         """Ordinary leases, of all services or of the given ones."""
-        return self._leases(request, legacy=False)
+        return await self._leases(request, legacy=False)
 
-    def legacy_leases(self, request: Request) -> Reply:
+    async def legacy_leases(self, request: Request) -> Reply:
         """Leases of instances that call themselves legacy."""
-        return self._leases(request, legacy=True)
+        return await self._leases(request, legacy=True)
 
-    def _leases(self, request: Request, *, legacy: bool) -> Reply:
+    async def _leases(self, request: Request, *, legacy: bool) -> Reply:
         now_s = self._clock.now_s()
         if not self._limiters["get-legacy-leases" if legacy else "get-leases"].allow(now_s):
             return failure("rate-limited", RATE_LIMITED_MESSAGE, "leases")
@@ -86,12 +87,8 @@ class StatusOperations:
             wanted = [name for name in decode(LeasesRequest, request.body or b"{}").service_ids or () if name]
         registry = self._registry
         keys = [name.strip().lower() for name in wanted if name.strip()] or list(registry.services)
-        lease_s, now_ms = registry.lease_time(now_s), self._clock.now_ms()
-        leases: dict[str, list[dict[str, object]]] = {}
-        for service in (registry.services[key] for key in keys if key in registry.services):
-            rows = [self._lease(e, lease_s, now_ms) for e in service.entries.values() if e.live and e.legacy == legacy]
-            if rows:
-                leases[service.service_id] = rows
+        leases = await self._rows(keys, legacy=legacy)
+        now_ms = self._clock.now_ms()
         count = registry.legacy_count if legacy else registry.live_count - registry.legacy_count
         watch = registry.watch
         fields = encode_json(
@@ -102,12 +99,27 @@ class StatusOperations:
                 "leaseUpdateCountLastTimeWindow": watch.renewals_last_window(),
                 "leaseUpdateMaxCount": round(watch.expected(registry.live_count) or 0),
                 "leaseUpdateMaxCountLastUpdateTime": now_ms,
-                "leases": leases,
+                "leases": msgspec.Raw(leases),
                 "overdueCount": registry.overdue_count,
                 "protectedServices": registry.protected_services(),
             }
         )
         return answer(fields[1:-1])
+
+    async def _rows(self, keys: Iterable[str], *, legacy: bool) -> bytes:
+        """The leases by service, as a JSON object."""
+        registry, pace = self._registry, Pace()
+        services: list[bytes] = []
+        for service in [registry.services[key] for key in dict.fromkeys(keys) if key in registry.services]:
+            rows: list[bytes] = []
+            for entry in list(service.entries.values()):
+                if entry.live and entry.legacy == legacy:
+                    lease_s = registry.lease_time(self._clock.now_s())
+                    rows.append(encode_json(self._lease(entry, lease_s, self._clock.now_ms())))
+                await pace.step()
+            if rows:
+                services.append(b"%b:[%b]" % (encode_json(service.service_id), b",".join(rows)))
+        return b"{%b}" % b",".join(services)
 
     def _lease(self, entry: Entry, lease_s: float, now_ms: int) -> dict[str, object]:
         renewed_ms = now_ms - int((lease_s - entry.deadline_s + entry.ttl_s) * 1000)
@@ -140,7 +152,7 @@ class StatusOperations:
 
     def routes(self, prefix: str, *, loose: bool) -> list[Route]:
         """The routes under `/artemis/api` or `/api`."""
-        rows: Iterable[tuple[str, Callable[[Request], Reply]]] = (
+        rows: Iterable[tuple[str, Handler]] = (
             ("node", self.node),
             ("cluster", self.cluster),
             ("leases", self.leases),

@@ -9,6 +9,7 @@ from artemis.store.management.kinds import GROUP, GROUP_MEMBER, GROUP_TAG, of_gr
 from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json, failure
 from ..decoding import decode
+from ..pacing import Pace
 from .desk import Ask, Desk, post
 
 
@@ -22,16 +23,20 @@ class ServiceOperations:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def services(self, request: Request) -> Reply:
+    async def services(self, request: Request) -> Reply:
         """All services."""
         decode(Ask, request.body)
-        return self.get_services(request)
+        return await self.get_services(request)
 
-    def get_services(self, request: Request) -> Reply:
+    async def get_services(self, request: Request) -> Reply:
         registry, management = self._desk.registry, self._desk.management
         keys = [key for key, table in registry.services.items() if table.live_count]
         keys += [key for key in sorted(management.services_with_logical_instances()) if key not in registry.services]
-        services = [self._service(registry.services.get(key), key) for key in keys]
+        services: list[bytes] = []
+        pace = Pace()
+        for key in keys:
+            services.append(self._service(registry.services.get(key), key))
+            await pace.step()
         version = self._desk.clock.now_ms()
         return answer(b'"services":[%b],"version":%d' % (b",".join(services), version))
 
