@@ -1,7 +1,7 @@
 """A node is killed at random moments while operators write to it; whatever it had answered is there when it is back.
 
 Each round: start, check everything that the round before was told, write from many connections at once, kill. The
-number of rounds is ARTEMIS_CRASH_ROUNDS, the moments come from ARTEMIS_CRASH_SEED.
+number of rounds is CRASH_ROUNDS, the moments come from CRASH_SEED.
 """
 
 import json
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,13 +22,14 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
+from artemis.cluster.processes import clean_environment
 from artemis.cluster.topology import encode_toml
 
 from ..contract.waiting import eventually
 from ..contract.wire import Address, Connection, connected, encoded
 
-ROUNDS: Final = int(os.environ.get("ARTEMIS_CRASH_ROUNDS", "10"))
-SEED: Final = int(os.environ.get("ARTEMIS_CRASH_SEED", "20"))
+ROUNDS: Final = int(os.environ.get("CRASH_ROUNDS", "10"))
+SEED: Final = int(os.environ.get("CRASH_SEED", "20"))
 WRITERS: Final = 8
 BOUND_AT_ONCE: Final = 3
 LONGEST_S: Final = 0.15
@@ -85,6 +87,7 @@ class Nodes:
     def _url(self) -> str | None:
         text = self._log.read_text(encoding="utf-8") if self._log.exists() else ""
         assert "Traceback" not in text, text
+        assert "artemis: " not in text, text
         lines = [line for line in text.splitlines() if '"listening"' in line and line.endswith("}")]
         return str(json.loads(lines[0])["url"]) if lines else None
 
@@ -93,7 +96,9 @@ class Nodes:
 def forge() -> "Iterator[subprocess.Popen[str]]":
     script = Path(__file__).with_name("forking_nodes.py")
     command = [sys.executable, str(script)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment()
+    ) as process:
         yield process
         assert process.stdin is not None
         process.stdin.close()
@@ -168,6 +173,15 @@ async def check_log(connection: Connection, everything: list[Told]) -> None:
         assert {f"{told.service}/lab/z/{name}" for name in told.created} <= creations.keys()
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, and with it its hold on the data directory."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 async def test_no_kill_costs_a_write_that_was_answered(tmp_path: Path, forge: "subprocess.Popen[str]") -> None:
     nodes, chance = Nodes(tmp_path, forge), random.Random(SEED)
     everything: list[Told] = []
@@ -184,6 +198,7 @@ async def test_no_kill_costs_a_write_that_was_answered(tmp_path: Path, forge: "s
             with trio.move_on_after(chance.uniform(0, LONGEST_S)):
                 await trio.sleep_forever()
             os.kill(node.pid, signal.SIGKILL)
+        await eventually(partial(is_gone, node.pid))
     node = await nodes.start()
     async with connected(node) as connection:
         await check(connection, everything)
