@@ -17,7 +17,7 @@ from .errors import ClientError, Header
 from .limits import Limits
 from .negotiation import refusal
 from .observation import UNROUTED, Observer
-from .requests import JSON, Caller, Reply, Request, Route, error_reply
+from .requests import JSON, Caller, Reply, Request, Route, error_reply, forwarded_for
 from .responses import Cors
 
 View = Callable[..., Awaitable[TrioResponse]]
@@ -105,7 +105,7 @@ class _Views:
             path=request.path,
             query=request.query_string,
             body=inflate(body, encoding, self._limits.body_bytes),
-            caller=caller_of(request.scope["client"], _header(headers, b"x-forwarded-for")),
+            caller=caller_of(request.scope["client"], headers),
             headers=headers,
             params=params,
             loose=route.loose,
@@ -137,10 +137,10 @@ class _Views:
             self._observer.request(name, reply.status, reply.outcome, seconds)
 
 
-def caller_of(client: tuple[str, int] | None, forwarded_for: bytes | None) -> Caller:
+def caller_of(client: tuple[str, int] | None, headers: Sequence[Header]) -> Caller:
     """Who calls, from what the ASGI server says."""
     ip = client[0] if client else ""
-    return Caller(ip.removeprefix("::ffff:"), None if forwarded_for is None else forwarded_for.decode("latin-1"))
+    return Caller(ip.removeprefix("::ffff:"), forwarded_for(headers))
 
 
 def _headers() -> tuple[Header, ...]:

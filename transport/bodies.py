@@ -58,6 +58,8 @@ class Chunks:
             if end < 0:
                 break
             line, position = data[position:end], end + 2
+            if b"\n" in line or b"\r" in line:  # a line to some proxies, which would then see other requests than we
+                raise ClientError(400, "lines between the chunks end with CR LF")
             if self._part is _Part.SIZE:
                 self._begin_chunk(line)
             elif line:

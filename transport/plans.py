@@ -12,7 +12,7 @@ from .heads import HTTP2_PREFACE, Head, parse_head
 from .limits import Limits
 from .negotiation import refusal
 from .observation import UNROUTED, Observer
-from .requests import JSON, Route, SyncHandler
+from .requests import JSON, Route, SyncHandler, forwarded_for
 from .responses import CLOSE, KEEP_ALIVE, Cors, date_line, start_of
 
 PLANS_MAX = 1024
@@ -70,8 +70,7 @@ class Plan:
         self.headers, self.length, self.chunked = head.headers, head.length, head.chunked
         self.keep_alive = head.keep_alive
         self.expects = not head.http_1_0 and (head.header(b"expect") or b"").lower() == b"100-continue"
-        forwarded_for = head.header(b"x-forwarded-for")
-        self.forwarded_for = None if forwarded_for is None else forwarded_for.decode("latin-1")
+        self.forwarded_for = forwarded_for(head.headers)
         self.start = start_of(200, JSON, tail)
 
 

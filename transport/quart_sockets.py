@@ -36,8 +36,8 @@ def socket_blueprint(
 
 async def _serve(route: SocketRoute | PeerRoute, limits: Limits, open_sockets: OpenSockets) -> TrioResponse | None:
     """One session. Who is not admitted gets an empty 200, and no upgrade."""
-    forwarded_for = websocket.headers.get("X-Forwarded-For")
-    caller = caller_of(websocket.scope["client"], None if forwarded_for is None else forwarded_for.encode("latin-1"))
+    headers = [(name.lower(), value) for name, value in websocket.scope["headers"]]
+    caller = caller_of(websocket.scope["client"], headers)
     caller = replace(caller, origin=websocket.headers.get("Origin"))
     if not route.admits(caller):
         return TrioResponse(b"", 200, content_type=JSON.decode())

@@ -88,6 +88,13 @@ class Request:
         return [value for key, value in self.arguments if (fold(key) if self.loose else key) == wanted]
 
 
+def forwarded_for(headers: Sequence[Header]) -> str | None:
+    """What X-Forwarded-For says, names in lower case. Some proxies add a header of their own below the one that came:
+    they are one list, and what the nearest proxy says is its end."""
+    values = [value for name, value in headers if name == b"x-forwarded-for"]
+    return b", ".join(values).decode("latin-1") if values else None
+
+
 class Reply(NamedTuple):
     """What is sent back. `outcome` is for the metrics: a business failure is a 200 with its error code."""
 

@@ -24,7 +24,7 @@ from .listener import Acceptor, open_listener
 from .observation import Observer
 from .plans import Lane
 from .quart_sockets import socket_blueprint
-from .requests import Caller, Reply, Route
+from .requests import Caller, Reply, Route, forwarded_for
 from .responses import Cors
 from .sessions import OpenSockets
 from .sockets import GOING_AWAY, PeerRoute, SocketRoute
@@ -235,11 +235,7 @@ class Server:
 
 
 def _caller(conversation: Conversation, head: Head) -> Caller:
-    forwarded_for, origin = head.header(b"x-forwarded-for"), head.header(b"origin")
-    if forwarded_for is None and origin is None:
+    claim, origin = forwarded_for(head.headers), head.header(b"origin")
+    if claim is None and origin is None:
         return conversation.caller
-    return Caller(
-        conversation.caller.ip,
-        None if forwarded_for is None else forwarded_for.decode("latin-1"),
-        None if origin is None else origin.decode("latin-1"),
-    )
+    return Caller(conversation.caller.ip, claim, None if origin is None else origin.decode("latin-1"))

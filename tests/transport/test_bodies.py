@@ -46,6 +46,8 @@ def test_extensions_and_trailers_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("data", "status"),
     [
+        (b"2;a\nb\r\nxx\r\n0\r\n\r\n", 400),
+        (b"2\r\nxx\r\n0\r\nx: y\nz: 1\r\n\r\n", 400),
         (b"xyz\r\n", 400),
         (b"+2\r\n{}\r\n", 400),
         (b"0x2\r\n{}\r\n", 400),

@@ -135,6 +135,14 @@ async def test_the_caller_is_the_peer_and_what_a_proxy_claims_is_kept_apart(fast
         assert (await client.ask("GET", "/facts")).json["forwarded"] is None
 
 
+async def test_what_several_proxies_say_in_headers_of_their_own_is_one_list(fast_lane: bool) -> None:
+    """Were the first header all, a client behind such a proxy could call itself what it likes."""
+    head = "GET /facts HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.66.66.66\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+    async with serving(fast_lane=fast_lane) as server, connected(server) as client:
+        await client.send(head.encode())
+        assert (await client.answer()).json["forwarded"] == "10.66.66.66, 192.0.2.7"
+
+
 async def test_answers_of_the_rpc_contract_may_be_read_by_every_origin(fast_lane: bool) -> None:
     async with serving(fast_lane=fast_lane) as server, connected(server) as client:
         for path in ("/artemis/api/echo.json", "/artemis/nowhere"):
