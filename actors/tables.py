@@ -68,6 +68,8 @@ class Tables:
         self.instances_table = instances.name
         self.audits = audits
         self._clock = clock
+        self._folded: dict[str, tuple[list[int], int]] = {}
+        """By table: digests of its buckets, and the one number made of them."""
 
     def replica(self, name: str) -> Replica:
         """The table of this name. A peer that asks for another one broke the protocol."""
@@ -78,10 +80,17 @@ class Tables:
 
     def digests(self) -> dict[str, int]:
         """By table, one number for everything in it."""
-        digests = {name: fold(replica.digests()) for name, replica in self.replicas.items()}
+        digests = {name: self._fold(name, replica.digests()) for name, replica in self.replicas.items()}
         if self.audits is not None:
             digests["audits"] = fold([part for pair in sorted(self.audits.vector().items()) for part in pair])
         return digests
+
+    def _fold(self, name: str, digests: list[int]) -> int:
+        """Every ping carries these numbers, and mostly nothing has changed since the last one."""
+        known = self._folded.get(name)
+        if known is None or known[0] != digests:
+            known = self._folded[name] = (digests, fold(digests))
+        return known[1]
 
     # Taking over
 

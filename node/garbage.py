@@ -34,6 +34,7 @@ class GarbageKeeper:
         self._frozen = 0
 
     async def run(self) -> None:
+        await trio.lowlevel.checkpoint()  # whoever is stopped before its first step leaves the process as it was
         before = gc.get_threshold()
         gc.set_threshold(YOUNG, MIDDLE, NEVER)
         try:
