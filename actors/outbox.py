@@ -159,15 +159,19 @@ class Outbox:
     def rewind(self) -> None:
         """The link is gone: what was under way may not have arrived, and waits again, first in line."""
         flights, self._flights = self._flights, deque()
-        for flight in reversed(flights):
+        again: dict[str, dict[str, int]] = {}
+        for flight in flights:
             if flight.table is not None:
-                waiting = self._waiting.get(flight.table, {})
-                again = dict.fromkeys(flight.keys, flight.stamp_ms)
-                for key, stamp_ms in waiting.items():
-                    again.setdefault(key, stamp_ms)
-                self._waiting_count += len(again) - len(waiting)
-                self._waiting[flight.table] = again
+                keys = again.setdefault(flight.table, {})
+                for key in flight.keys:
+                    keys.setdefault(key, flight.stamp_ms)
             self._renewals.update(dict.fromkeys(flight.renewals))
+        for table, keys in again.items():
+            waiting = self._waiting.get(table, {})
+            for key, stamp_ms in waiting.items():
+                keys.setdefault(key, stamp_ms)
+            self._waiting_count += len(keys) - len(waiting)
+            self._waiting[table] = keys
         if self._waiting_count > self._keys_max:
             self.overflow()
 
