@@ -144,7 +144,7 @@ class RpcCalls:
             raise RpcFailed(f"no answer within {timeout_s:g} s") from None
         except httpx.ConnectError as error:
             raise RpcFailed(str(error), refused=_is_refusal(error)) from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # of the connection, or a body that is not compressed as it says
             raise RpcFailed(str(error) or type(error).__name__) from None
         if response.status_code != 200:
             raise RpcFailed(f"HTTP {response.status_code}", again=response.status_code >= 500)

@@ -68,6 +68,10 @@ class RpcStatistics:
     bytes_sent: int = 0
 
 
+ID_CHARACTERS_MAX: Final = 1000
+"""Of what an old node knows, instances with longer ids are left out: a key of ours has 4096 at most."""
+
+
 class _Queue:
     """Entries to tell, each once, with the time at which its oldest untold news happened."""
 
@@ -199,7 +203,7 @@ class RpcPeer:
 
     async def _import(self, calls: RpcCalls) -> None:
         """Cold start: take over everything the peer knows."""
-        instances = [i for i in await calls.services(self._region_id, self._zone_id) if i.service_id and i.instance_id]
+        instances = [i for i in await calls.services(self._region_id, self._zone_id) if _has_identity(i)]
         for start in range(0, len(instances), IMPORT_SLICE):
             self._take_over(instances[start : start + IMPORT_SLICE])
             await trio.lowlevel.checkpoint()
@@ -260,6 +264,12 @@ class RpcPeer:
         """Wait until the peer can be told something again, but look from time to time what has become too old."""
         with trio.move_on_after(EXPIRY_S / 4):
             await self._turned.wait()
+
+
+def _has_identity(instance: Instance) -> bool:
+    """Whether an instance has ids that other nodes of ours take for ids; one that has not would end our links."""
+    ids = (instance.service_id or "", instance.instance_id or "")
+    return all(text and text.isprintable() and len(text) <= ID_CHARACTERS_MAX for text in ids)
 
 
 def _can_register(status: NodeStatus) -> bool:

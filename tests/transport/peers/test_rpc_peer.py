@@ -61,6 +61,21 @@ class OldNode:
         return [names for what, names in self.calls if what == operation]
 
 
+class NoGzip(httpx.AsyncByteStream):
+    """A body that is not compressed, whatever its headers say."""
+
+    def __init__(self) -> None:
+        self._parts = [b"this is no gzip"]
+
+    def __aiter__(self) -> "NoGzip":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
+
+
 class Hub:
     """Remembers what it is told."""
 
@@ -237,6 +252,25 @@ async def test_a_cold_start_takes_over_what_the_old_node_knows(autojump_clock: M
         assert scene.hub.is_synchronised
         assert scene.registry.live_count == 250
         assert scene.peer.statistics().imported == 250
+
+
+async def test_ids_that_would_end_our_own_links_are_not_taken_over(autojump_clock: MockClock) -> None:
+    names = ["good", "two\nlines", "x" * 5000, " "]
+    known: list[dict[str, object]] = [
+        {"serviceId": "svc", "instanceId": name, "url": "http://x", "regionId": "lab"} for name in names
+    ]
+    async with open_scene(synchronised=False, known=known) as scene:
+        await eventually(lambda: scene.hub.is_synchronised)
+        assert set(scene.registry.services["svc"].entries) == {"good", " "}
+
+
+async def test_an_answer_that_is_not_compressed_as_it_says_is_a_failure_like_any_other(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_scene() as scene:
+        headers = {"content-encoding": "gzip"}
+        scene.old.answer = lambda operation: httpx.Response(200, headers=headers, stream=NoGzip())
+        await eventually(lambda: len(scene.hub.problems) >= 5, within_s=60)
 
 
 async def test_an_old_node_that_knows_nothing_is_no_reason_to_wait(autojump_clock: MockClock) -> None:
