@@ -264,6 +264,7 @@ async def test_ids_that_would_end_our_own_links_are_not_taken_over(autojump_cloc
         assert set(scene.registry.services["svc"].entries) == {"good", " "}
 
 
+@pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")  # httpx leaves them when decoding fails
 async def test_an_answer_that_is_not_compressed_as_it_says_is_a_failure_like_any_other(
     autojump_clock: MockClock,
 ) -> None:
