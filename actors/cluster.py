@@ -315,12 +315,20 @@ class Cluster:
     def heard(self, conversation: Conversation) -> None:
         url = self._urls.get(conversation)
         if url is not None:
-            self._follow(self.membership.heard(url, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()))
+            now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
+            late_s = self._late_s(url, now_s=now_s)
+            self._follow(self.membership.heard(url, now_s=now_s, now_ms=now_ms, late_s=late_s))
 
     def told(self, conversation: Conversation, word: Word) -> None:
         url = self._urls.get(conversation)
         if url is not None:
-            self._follow(self.membership.told(url, word, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()))
+            now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
+            late_s = self._late_s(url, now_s=now_s)
+            self._follow(self.membership.told(url, word, now_s=now_s, now_ms=now_ms, late_s=late_s))
+
+    def _late_s(self, url: str, *, now_s: float) -> float:
+        """How old what a peer says may be. Heartbeats come over one of its links only: the slowest counts."""
+        return max(conversation.late_s(now_s) for conversation, other in self._urls.items() if other == url)
 
     def acknowledged(self, conversation: Conversation, sequence: int) -> None:
         replicator = self.replicators.get(self._urls.get(conversation, ""))

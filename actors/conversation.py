@@ -158,6 +158,10 @@ class Conversation:
         self._status_due = True
         self._something_to_answer.set()
 
+    def late_s(self, now_s: float) -> float:
+        """How long the oldest question about whether the peer is there has been without an answer."""
+        return now_s - next(iter(self._pings.values()), now_s)
+
     async def begin(self, question: Callable[[int], Frame]) -> Exchange:
         """Send a question; the exchange collects what is answered. Raises LinkLost."""
         self._requests += 1

@@ -1,8 +1,8 @@
 """Membership: who belongs to the cluster, what is known of each node, and whether this node is ready. Pure.
 
 Theory of operation
-* A peer is UNKNOWN until its first word, UP while it speaks, SUSPECT when its links are gone or it is silent for
-  `suspect_s`, DOWN after `down_s` of silence, or at once when it said goodbye.
+* A peer is UNKNOWN until its first word, UP while it speaks, SUSPECT when its links are gone, or it is silent for
+  `suspect_s`, or what it says takes so long to arrive, DOWN after `down_s` of silence, or at once when it said goodbye.
 * Leases renewed through a peer are suspect from `suspect_s` of its silence until its next word. Not before: a link
   that breaks and is back at once proves nothing, and each return of a peer gives its leases more time. A peer that
   said goodbye leaves no suspects: its clients turn to other nodes, and those that do not are gone.
@@ -206,27 +206,29 @@ class Membership:
         if member.state is PeerState.UP:
             member.state = PeerState.SUSPECT
 
-    def heard(self, url: str, *, now_s: float, now_ms: int) -> list[Transition]:
-        """A member said something."""
+    def heard(self, url: str, *, now_s: float, now_ms: int, late_s: float = 0.0) -> list[Transition]:
+        """A member said something, and it took up to `late_s` to arrive: old words are as good as silence."""
         member = self.members.get(url)
         if member is None or member.left:
             return []
-        member.heard_s, member.heard_ms = now_s, now_ms
+        member.heard_s, member.heard_ms = max(member.heard_s or 0.0, now_s - late_s), now_ms
         if member.word is not None and member.word.status in SOURCES:
             self._source_heard_s = now_s
+        if late_s > self._settings.suspect_s:
+            return []
         member.state = PeerState.UP
         if not member.lost or member.origin is None:
             return []
         member.lost = False
         return [PeerFound(member.origin)]
 
-    def told(self, url: str, word: Word, *, now_s: float, now_ms: int) -> list[Transition]:
-        """A member told how it is."""
+    def told(self, url: str, word: Word, *, now_s: float, now_ms: int, late_s: float = 0.0) -> list[Transition]:
+        """A member told how it is; see `heard`."""
         member = self.members.get(url)
         if member is None or member.left:
             return []
         member.word = word
-        return self.heard(url, now_s=now_s, now_ms=now_ms)
+        return self.heard(url, now_s=now_s, now_ms=now_ms, late_s=late_s)
 
     def said_goodbye(self, url: str) -> list[Transition]:
         """A member stops in good order."""

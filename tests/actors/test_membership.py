@@ -59,6 +59,22 @@ def test_a_peer_grows_suspicious_by_silence_and_is_found_by_a_word() -> None:
     assert members.members[B].state == "down"
 
 
+def test_words_that_arrive_late_are_as_good_as_silence() -> None:
+    """Pitfall 1: behind a slow link a peer is heard all the time, but not what it heard lately."""
+    members = membership(B)
+    link(members, B)
+    origin = identity(B).origin
+    lost_s = []
+    for tenth in range(1, 60):
+        now_s = tenth / 10
+        assert members.heard(B, now_s=now_s, now_ms=0, late_s=now_s) == []
+        lost_s += [now_s for transition in members.tick(now_s=now_s) if transition == PeerLost(origin)]
+    assert lost_s == [2.6]
+    assert members.members[B].state == "suspect"
+    assert members.heard(B, now_s=6.0, now_ms=0, late_s=0.2) == [PeerFound(origin)]
+    assert members.members[B].state == "up"
+
+
 def test_a_link_that_breaks_and_is_back_at_once_makes_no_suspects() -> None:
     members = membership(B)
     link(members, B)
