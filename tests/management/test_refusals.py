@@ -83,6 +83,15 @@ async def test_types_that_do_not_fit_are_named(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [*BODIES, ("POST", "routing/rules/r/publish"), ("DELETE", "routing/rules/r")]
+)
+async def test_a_query_that_is_not_utf_8_is_the_failure_of_one_request(world: World, method: str, path: str) -> None:
+    answer = await ask(world.node, method, f"{REST}/{path}?serviceId=%ED%A0%BD&operatorId=%FF", b"{}")
+    assert answer.status < 500
+    assert await world.ok("GET", f"routing/groups?serviceId={world.service}") == [], "the node lives"
+
+
 async def test_too_much_at_once_is_refused_whole(world: World) -> None:
     await world.group("blue")
     many = [{"groupId": "blue", "instanceId": f"i{number}"} for number in range(1001)]

@@ -122,10 +122,19 @@ class Desk:
 
     async def submit(self, plan: Plan[T]) -> T:
         """Carry out a write; returns what the plan returned. Raises Refused, or ClientError 503."""
+        self.rehearse(plan)
         try:
             return await self.writer.submit(plan)
         except (Overloaded, Stopped) as error:
             raise ClientError(503, str(error), headers=((b"retry-after", b"1"),)) from None
+
+    def rehearse(self, plan: Plan[object]) -> None:
+        """Let a plan work on a draft that is thrown away. Raises what it raises.
+
+        The writer serves everybody and ends the node when a plan breaks. So a plan that breaks shall break here, where
+        that is the failure of one request; and what is refused costs the writer nothing.
+        """
+        self.management.draft(now_ms=self.clock.now_ms()).attempt(plan)
 
     def serving(self) -> bool:
         """Whether this node takes writes now."""

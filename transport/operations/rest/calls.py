@@ -56,6 +56,7 @@ async def carry_out(desk: Desk, plan: Plan[T]) -> T:
 
 async def submit(desk: Desk, plan: Plan[T]) -> T:
     """Hand a write to the writer. Raises what the plan raises, and ClientError when it is to be tried again."""
+    desk.rehearse(plan)
     try:
         return await desk.writer.submit(plan)
     except Overloaded as error:

@@ -102,18 +102,19 @@ class RuleRows:
 
     def get(self, request: Request) -> Reply:
         """One rule, with its groups."""
-        draft = as_it_is(self._desk)
+        draft, path = as_it_is(self._desk), _Path(request)
         with refusals():
-            row, version = _shown(draft, _rule(draft, request))
+            row, version = _shown(draft, path.rule(draft))
         return data(row, version=version)
 
     async def change(self, request: Request) -> Reply:
         """Change what is given of a rule, and leave the rest."""
         ask = decode(ChangeRuleAsk, request.body)
         operator, version = who(self._desk, request, ask, "update"), expected_version(request)
+        path = _Path(request)
 
         def plan(draft: Draft) -> tuple[Row, int]:
-            rule = _rule(draft, request)
+            rule = path.rule(draft)
             expect_version(draft, ROUTE_RULE, rule, version)
             changed = rules.change_rule(
                 draft,
@@ -131,10 +132,10 @@ class RuleRows:
     async def delete(self, request: Request) -> Reply:
         """Remove a rule and its groups' parts in it."""
         operator = who(self._desk, request, optional_body(WriteAsk, request), "delete")
-        version = expected_version(request)
+        version, path = expected_version(request), _Path(request)
 
         def plan(draft: Draft) -> None:
-            rule = _rule(draft, request)
+            rule = path.rule(draft)
             expect_version(draft, ROUTE_RULE, rule, version)
             rules.remove_rule(draft, operator, rule.rule_id)
 
@@ -143,19 +144,19 @@ class RuleRows:
 
     async def publish(self, request: Request) -> Reply:
         """Make a rule active; of several active rules of a service the one published last decides."""
-        operator = who(self._desk, request, optional_body(WriteAsk, request), "publish")
+        operator, path = who(self._desk, request, optional_body(WriteAsk, request), "publish"), _Path(request)
 
         def plan(draft: Draft) -> Row:
-            return rule_row(draft, rules.publish_rule(draft, operator, _rule(draft, request).rule_id))
+            return rule_row(draft, rules.publish_rule(draft, operator, path.rule(draft).rule_id))
 
         return data(await carry_out(self._desk, plan))
 
     async def unpublish(self, request: Request) -> Reply:
         """Make a rule inactive."""
-        operator = who(self._desk, request, optional_body(WriteAsk, request), "unpublish")
+        operator, path = who(self._desk, request, optional_body(WriteAsk, request), "unpublish"), _Path(request)
 
         def plan(draft: Draft) -> Row:
-            return rule_row(draft, rules.unpublish_rule(draft, operator, _rule(draft, request).rule_id))
+            return rule_row(draft, rules.unpublish_rule(draft, operator, path.rule(draft).rule_id))
 
         return data(await carry_out(self._desk, plan))
 
@@ -164,10 +165,10 @@ class RuleRows:
     async def add_group(self, request: Request) -> Reply:
         """Give a group a part in a rule, with a weight that counts at once. 409 when it has one."""
         ask = decode(AddGroupAsk, request.body)
-        operator = who(self._desk, request, ask, "add-group")
+        operator, path = who(self._desk, request, ask, "add-group"), _Path(request)
 
         def plan(draft: Draft) -> Row:
-            rule = _rule(draft, request)
+            rule = path.rule(draft)
             text = identifier("groupId", ask.group_id)
             if ask.weight is None:
                 raise Invalid("weight is missing")
@@ -187,18 +188,18 @@ class RuleRows:
 
     def groups(self, request: Request) -> Reply:
         """The groups of a rule, in the order in which they were added."""
-        draft = as_it_is(self._desk)
+        draft, path = as_it_is(self._desk), _Path(request)
         with refusals():
-            rule = _rule(draft, request)
+            rule = path.rule(draft)
         return data(link_rows(draft, rule))
 
     async def change_group(self, request: Request) -> Reply:
         """Change what is given of a group's part in a rule; a weight counts at once."""
         ask = decode(ChangeLinkAsk, request.body)
-        operator = who(self._desk, request, ask, "change-group")
+        operator, path = who(self._desk, request, ask, "change-group"), _Path(request)
 
         def plan(draft: Draft) -> Row:
-            link = _link(draft, request)
+            link = path.link(draft)
             changed = rule_groups.change_binding(
                 draft,
                 operator,
@@ -214,10 +215,10 @@ class RuleRows:
 
     async def remove_group(self, request: Request) -> Reply:
         """Take a group out of a rule. 404 when it is not in it."""
-        operator = who(self._desk, request, optional_body(WriteAsk, request), "remove-group")
+        operator, path = who(self._desk, request, optional_body(WriteAsk, request), "remove-group"), _Path(request)
 
         def plan(draft: Draft) -> None:
-            link = _link(draft, request)
+            link = path.link(draft)
             rule_groups.unbind_group(draft, operator, link.route_rule_id, link.group_id)
 
         await carry_out(self._desk, plan)
@@ -239,21 +240,29 @@ class RuleRows:
         ]
 
 
-def _rule(draft: Draft, request: Request) -> RouteRule:
-    """The rule that the path names; `?serviceId=` tells namesakes of different services apart."""
-    return rule_at(draft, request.params["routeId"], service_id=request.argument("serviceId"))
+class _Path:
+    """The rule, and perhaps its group, that a path names. Read before a write is planned: plans refuse, and cannot fail
+    in any other way."""
 
+    def __init__(self, request: Request) -> None:
+        self._route_id = request.params["routeId"]
+        self._group = request.params.get("groupId", "").strip()
+        self._service_id = request.argument("serviceId")
 
-def _link(draft: Draft, request: Request) -> RouteRuleGroup:
-    """The part in the rule that the path names by id, key or name of its group, or by its own id."""
-    rule, text = _rule(draft, request), request.params["groupId"].strip()
-    links = draft.find(ROUTE_RULE_GROUP, of_rule(rule.rule_id))
-    found = [link for link in links if _is_meant(draft, link, text)]
-    if len(found) > 1:
-        raise Invalid(f"several groups of the rule are named {text}: say which by its key or id")
-    if not found:
-        raise NotFound(f"the route rule {rule.name} has no group {text}")
-    return found[0]
+    def rule(self, draft: Draft) -> RouteRule:
+        """The rule; `?serviceId=` tells namesakes of different services apart."""
+        return rule_at(draft, self._route_id, service_id=self._service_id)
+
+    def link(self, draft: Draft) -> RouteRuleGroup:
+        """The part in the rule of a group, named by its id, key or name, or by the id of the part."""
+        rule = self.rule(draft)
+        links = draft.find(ROUTE_RULE_GROUP, of_rule(rule.rule_id))
+        found = [link for link in links if _is_meant(draft, link, self._group)]
+        if len(found) > 1:
+            raise Invalid(f"several groups of the rule are named {self._group}: say which by its key or id")
+        if not found:
+            raise NotFound(f"the route rule {rule.name} has no group {self._group}")
+        return found[0]
 
 
 def _is_meant(draft: Draft, link: RouteRuleGroup, text: str) -> bool:
