@@ -16,6 +16,7 @@ from .foreground import detach as detach_cluster
 from .foreground import run_in_foreground, wait_for_end
 from .launcher import NotUp
 from .logs import follow, tail
+from .simulation.commands import simulate
 from .state import DEFAULT_STATE, State, StateError
 from .table import cluster_table, make_console
 from .topology import Topology, TopologyError, encode_toml, load_topology, node_settings, simple_topology
@@ -61,6 +62,7 @@ def cluster() -> None:
     artemis cluster heal                  make everything well again
     artemis cluster kill b                kill -9; then: artemis cluster restart b
     artemis cluster down                  stop it, and leave nothing behind
+    artemis cluster simulate              no processes: hundreds of clusters in virtual time
     """
 
 
@@ -265,6 +267,9 @@ def configure(topology: Path, into: Path, data: str, secret_file: str) -> None:
         file = into / f"{name}.toml"
         file.write_text(encode_toml(settings), encoding="utf-8")
         click.echo(f"{file}: {plan.node(name).url}")
+
+
+cluster.add_command(simulate)
 
 
 def _flows(words: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -35,13 +35,20 @@ class History:
         self.count = 0
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._hash = blake2b(digest_size=16)
+        self._closed = False
 
     def add(self, who: str, text: str) -> None:
         """Something happened to, or was done by, `who`."""
+        if self._closed:
+            return
         event = Event(trio.current_time(), who, text)
         self.count += 1
         self._events.append(event)
         self._hash.update(f"{event.time_s!r} {who} {text}\n".encode())
+
+    def close(self) -> None:
+        """What follows is only the end of the simulation itself."""
+        self._closed = True
 
     def fingerprint(self) -> str:
         """The same for two runs exactly when the same happened in both, in the same order at the same times."""
@@ -67,7 +74,7 @@ class HistoryHandler(logging.Handler):
 
 
 @contextmanager
-def listening(history: History) -> Iterator[None]:
+def listening(history: History) -> Generator[None]:
     """What the code of the nodes logs goes into the history, and nowhere else, as long as the block lasts."""
     logger = logging.getLogger("artemis")
     handler = HistoryHandler(history)

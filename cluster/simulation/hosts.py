@@ -120,7 +120,9 @@ class Host:
         clock: HostClock,
         seed: int,
         seen: Callable[["Host", ServiceChange], None],
+        opened: Callable[[], None],
     ) -> None:
+        """`seen` is told of each change that the node tells its subscribers, `opened` when a node is up."""
         self.name = name
         self.config = config
         self.clock = clock
@@ -130,7 +132,7 @@ class Host:
         self.started_s = math.inf
         """When the process that runs now was started."""
         self.up_s = math.inf
-        """When it was first seen to be up."""
+        """When it became up."""
         self.crashes: list[str] = []
         """What should never happen: the ways in which nodes, or their actors, failed by themselves."""
         self.ended_s = -math.inf
@@ -142,6 +144,7 @@ class Host:
         self._nursery = nursery
         self._rng = random.Random(seed)
         self._seen = seen
+        self._opened = opened
         self._disk = Disk.blank()
         self._life: _Life | None = None
         self._is_dark = False
@@ -161,12 +164,6 @@ class Host:
     def is_serving(self) -> bool:
         """Whether clients that come now are answered."""
         return self.node is not None and not self.frozen and self.status == "up"
-
-    def look(self) -> None:
-        """Notice that the node is up."""
-        if self.up_s == math.inf and self.status == "up":
-            self.up_s = trio.current_time()
-            self._history.add(self.name, "is up")
 
     # Life and death
 
@@ -207,6 +204,7 @@ class Host:
         await self.node.flush()
         life.scope.cancel()
         await life.ended.wait()
+        self._network.hang_up(self.name)
 
     def replace_disk(self) -> None:
         """The disk is lost; the next process finds an empty one."""
@@ -294,11 +292,18 @@ class Host:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._take_calls, receive, nursery)
                     nursery.start_soon(self._take_clients, clients, node, nursery)
+                    nursery.start_soon(self._note_up, node)
                     async for link, ip in peers:
                         nursery.start_soon(node.cluster.accept, link, ip)
         finally:
             peers.close()
             clients.close()
+
+    async def _note_up(self, node: Node) -> None:
+        """The moment from which clients are answered: what the first of them would hear is looked at, too."""
+        await node.cluster.up.wait()
+        self.up_s = trio.current_time()
+        self._opened()
 
     async def _take_calls(self, calls: trio.MemoryReceiveChannel[Call], nursery: trio.Nursery) -> None:
         async for call in calls:

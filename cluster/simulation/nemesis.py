@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import trio
 
@@ -14,6 +15,9 @@ from .scenario import Scenario
 
 Fault = Callable[[float], Awaitable[None]]
 """Breaks something, waits for so long, and mends it."""
+
+CALM: Final = 0.15
+"""Probability that the cluster is given time to recover before the next blow."""
 
 
 class Nemesis:
@@ -49,11 +53,11 @@ class Nemesis:
             (2, self._swizzle),
             (2, self._slow),
             (2, self._lossy),
-            (4, self._pause),
+            (5, self._pause),
             (3, self._stutter),
             (4, self._kill),
             (2, self._power_loss),
-            (2, self._new_disk),
+            (3, self._new_disk),
             (2, self._restart),
             (1, self._reset),
         ]
@@ -65,6 +69,8 @@ class Nemesis:
             end_s = trio.current_time() + scenario.trouble_s
             while True:
                 await trio.sleep(rng.expovariate(1 / scenario.faults_pause_s))
+                if rng.random() < CALM:
+                    await trio.sleep(scenario.converged_s)
                 if trio.current_time() >= end_s:
                     break
                 fault = rng.choices([fault for _, fault in self._faults], [weight for weight, _ in self._faults])[0]
@@ -171,7 +177,7 @@ class Nemesis:
         host.freeze()
         self._reach.note_pause(host.name)
         await trio.sleep(lasts_s)
-        self._reach.note_pause(host.name)
+        self._reach.note_end_of_pause(host.name)
         host.thaw()
         self._busy.discard(host.name)
 
@@ -185,7 +191,7 @@ class Nemesis:
             host.freeze()
             self._reach.note_pause(host.name)
             await trio.sleep(self._rng.uniform(0.1, 2.5))
-            self._reach.note_pause(host.name)
+            self._reach.note_end_of_pause(host.name)
             host.thaw()
             await trio.sleep(self._rng.uniform(0.01, 0.5))
         self._busy.discard(host.name)

@@ -132,6 +132,12 @@ class Network:
             if name in (pipe.source, pipe.target):
                 pipe.reset()
 
+    def hang_up(self, name: str) -> None:
+        """A process has ended in good order: what it sent arrives, and then the end."""
+        for pipe in list(self._pipes):
+            if pipe.source == name:
+                pipe.end()
+
     async def clog(self, flows: Sequence[Flow], *, seconds: float) -> None:
         """Hold the flows back for a while; then all of it arrives at once."""
         self.cut(flows)

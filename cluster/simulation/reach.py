@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import trio
 
 from ..faults import PASS, Cut, Flow
 from .hosts import Host
 from .network import Network
+
+CATCH_UP_S: Final = 5.0
+"""The longest that a host takes to take in what it was told, even if it does not run all the time."""
 
 
 class Reach:
@@ -19,6 +23,7 @@ class Reach:
         self._uncut_s: dict[Flow, float] = {}
         self._clean_s: dict[Flow, float] = {}
         self._paused_s: dict[str, float] = {}
+        self._pause_began_s: dict[str, float] = {}
         network.changed = self._note
 
     def _note(self, flows: Iterable[Flow]) -> None:
@@ -32,8 +37,17 @@ class Reach:
                 self._uncut_s[flow] = now_s
 
     def note_pause(self, name: str) -> None:
-        """This host is, or was until now, not running."""
+        """This host does not run from now on."""
+        self._paused_s[name] = self._pause_began_s[name] = trio.current_time()
+
+    def note_end_of_pause(self, name: str) -> None:
+        """This host did not run until now."""
         self._paused_s[name] = trio.current_time()
+
+    def ran_since(self, name: str, time_s: float) -> bool:
+        """Whether this host has been running since that time, or was running for a while before it paused."""
+        began_s = self._pause_began_s.get(name, -math.inf)
+        return self._paused_s.get(name, -math.inf) < time_s or time_s + CATCH_UP_S < began_s
 
     def uncut_s(self, one: str, other: str) -> float:
         """Since when the two have not been cut off from each other; infinite while they are."""

@@ -9,6 +9,8 @@ ZONES = ("east", "west")
 RECONNECT_S = 9.0
 """The longest that two nodes take to be linked again after a heal: a dial under way, the longest wait between two
 attempts, and an introduction."""
+NODES_MAX = 26
+"""Nodes are called by the letters of the alphabet."""
 SPREAD_S = 1.0
 """The longest that news takes between nodes that are linked, over a network that may be slow."""
 
@@ -40,7 +42,7 @@ class Scenario:
     @property
     def names(self) -> list[str]:
         """Of the nodes."""
-        return [chr(ord("a") + number) if self.nodes <= 26 else f"n{number}" for number in range(self.nodes)]
+        return [chr(ord("a") + number) for number in range(self.nodes)]
 
     @property
     def client_names(self) -> list[str]:

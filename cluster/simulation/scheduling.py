@@ -6,7 +6,7 @@ when it goes on, everything is due at once. Nobody else notices anything but sil
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -61,14 +61,14 @@ def host_of(task: Task) -> str:
 
 def take_over_queue() -> RunQueue:
     """Replace the queue of the Trio run that we are in by one that can freeze hosts."""
-    runner = trio_run.GLOBAL_RUN_CONTEXT.runner
+    runner: trio_run.Runner = trio_run.GLOBAL_RUN_CONTEXT.runner  # pyright: ignore[reportAttributeAccessIssue]
     queue = RunQueue(iter(runner.runq))
     runner.runq = queue
     return queue
 
 
 @contextmanager
-def deterministic(seed: int) -> Iterator[None]:
+def deterministic(seed: int) -> Generator[None]:
     """Trio's own chance comes from the seed, as long as the block lasts."""
     before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
     state = trio_run._r.getstate()

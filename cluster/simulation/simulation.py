@@ -37,7 +37,7 @@ class Result:
     seed: int
     violations: Sequence[Violation]
     transcript: Sequence[str]
-    """The last events before the first violation; empty when there is none."""
+    """The last events, up to the first violation if there is one."""
     fingerprint: str
     events: int
     seconds: float
@@ -59,7 +59,7 @@ class Simulation:
         self._kinds = checkers
         self._checkers: list[Checker] = []
         self._calm = trio.Event()
-        self._found = trio.Event()
+        self._over = trio.Event()
 
     def run(self) -> Result:
         """Run to the end, or to the first promise that is broken."""
@@ -70,7 +70,7 @@ class Simulation:
         return Result(
             seed=self.seed,
             violations=violations,
-            transcript=self.history.last() if violations else (),
+            transcript=self.history.last(),
             fingerprint=self.history.fingerprint(),
             events=self.history.count,
             seconds=time.process_time() - began_s,
@@ -82,7 +82,11 @@ class Simulation:
         hosts_by_ip = {scenario.ip_of(name): name for name in scenario.names}
         network = Network(everybody, rng=self._chance(), weather=Weather(loss=0.0005), hosts=hosts_by_ip)
         async with trio.open_nursery() as nursery:
-            hosts = {name: self._host(name, network, queue, nursery) for name in scenario.names}
+
+            def opened() -> None:
+                self._ask(world, Checker.observe)
+
+            hosts = {name: self._host(name, network, queue, nursery, opened) for name in scenario.names}
             truth, reach = Truth(), Reach(network, hosts)
             subscribers = [self._subscriber(name, network) for name in scenario.subscriber_names]
             world = World(scenario, hosts, subscribers, truth, reach)
@@ -98,7 +102,10 @@ class Simulation:
                 nursery.start_soon(subscriber.run, name=subscriber.name)
             nursery.start_soon(self._watch, world)
             nursery.start_soon(self._script, world, network)
-            await self._found.wait()
+            await self._over.wait()
+            for host in hosts.values():
+                if host.frozen:  # else it could not even end
+                    host.thaw()
             nursery.cancel_scope.cancel()
         for host in hosts.values():
             host.scrap()
@@ -122,39 +129,43 @@ class Simulation:
         await trio.sleep_until(calm_s + self.scenario.settle_s)
         self._ask(world, Checker.settled)
         self.history.add("-", "the end")
-        self._found.set()
+        self._end()
 
     def _ask(self, world: World, question: Callable[[Checker], None]) -> None:
         world.look()
         for checker in self._checkers:
             getattr(checker, question.__name__)()
-        self._stop_if_found()
+        self._stop_if_over()
 
     async def _watch(self, world: World) -> None:
         while True:
             await trio.sleep(LOOK_S)
-            for host in world.hosts.values():
-                host.look()
             self._ask(world, Checker.observe)
 
     def _seen(self, host: Host, change: ServiceChange) -> None:
         self.history.add(host.name, _describe(change))
         for checker in self._checkers:
             checker.changed(host, change)
-        self._stop_if_found()
+        self._stop_if_over()
 
-    def _stop_if_found(self) -> None:
+    def _stop_if_over(self) -> None:
         for checker in self._checkers:
-            if checker.violations and not self._found.is_set():
+            if checker.violations and not self._over.is_set():
                 self.history.add("-", f"VIOLATION {checker.violations[0]}")
-                self._found.set()
+                self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        self.history.close()
 
     # Who takes part
 
     def _chance(self) -> random.Random:
         return random.Random(self._rng.randrange(2**32))
 
-    def _host(self, name: str, network: Network, queue: RunQueue, nursery: trio.Nursery) -> Host:
+    def _host(
+        self, name: str, network: Network, queue: RunQueue, nursery: trio.Nursery, opened: Callable[[], None]
+    ) -> Host:
         skew_ms = self._rng.randint(-self.scenario.skew_max_ms, self.scenario.skew_max_ms)
         return Host(
             name,
@@ -166,6 +177,7 @@ class Simulation:
             clock=HostClock(skew_ms=skew_ms, uptime_s=self._rng.uniform(100, 1_000_000)),
             seed=self._rng.randrange(2**32),
             seen=self._seen,
+            opened=opened,
         )
 
     def _clients(self, wire: Wire, truth: Truth) -> list[ServiceClient]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from artemis.actors.ports import LinkLost
+from artemis.actors.ports import Link, LinkLost
 from artemis.transport.sockets import SocketClosed
 
 from .history import History
@@ -57,12 +57,11 @@ class Subscriber:
     async def run(self) -> None:
         """Follow for ever."""
         while True:
-            near_end = False
+            link: Link | None = None
             try:
                 with trio.move_on_after(CONNECT_S):
                     link = await self._network.connect(self.name, self._nodes[0], CLIENTS)
-                    near_end = True
-                if near_end:
+                if link is not None:
                     await self._follow(ClientSocket(link), self._nodes[0])
             except LinkLost:
                 pass

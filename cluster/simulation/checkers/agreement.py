@@ -46,9 +46,8 @@ class Convergence(Checker):
             if len(set(answers.values())) > 1:
                 told = ", ".join(f"{name}: {sorted(found)}" for name, found in answers.items())
                 self.object(f"the answers for {service} differ ({told})")
-            living = {
-                key[1] for key, one in self.world.truth.instances.items() if key[0] == service and _lives(one.fate)
-            }
+            known = self.world.truth.instances.items()
+            living = frozenset(key[1] for key, one in known if key[0] == service and one.fate is Fate.LIVING)
             for name, found in answers.items():
                 if not self.world.is_operated((service, "")) and found != living:
                     self.object(f"{name} answers {sorted(found)} for {service}, and {sorted(living)} live")
@@ -82,10 +81,6 @@ class ManagementKept(Checker):
 def _end_s(write: Write) -> float:
     """When it had taken effect at the latest."""
     return write.acknowledged_s if write.acknowledged_s < math.inf else write.asked_s + 60.0
-
-
-def _lives(fate: Fate) -> bool:
-    return fate is Fate.LIVING
 
 
 def _rows(host: Host, tombstone_kept_ms: int) -> dict[str, int]:

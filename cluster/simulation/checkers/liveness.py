@@ -47,7 +47,18 @@ class NoLiveInstanceLost(Checker):
         if now_s > max(self._linked_s(host, heard_by), known_s) + SPREAD_S:
             return True
         # A node that starts among nodes that are well serves nobody before it knows what they know.
-        return self.world.reach.calm_s(but=host.name) + RECONNECT_S + ROUND_S < host.started_s > known_s + SPREAD_S
+        return known_s + SPREAD_S < host.started_s and self._was_among_friends(host, heard_by)
+
+    def _was_among_friends(self, host: Host, heard_by: Host) -> bool:
+        """Whether all others knew what this one knew when the node started, and could tell."""
+        reach, started_s = self.world.reach, host.started_s
+        if reach.clean_s(host.name, heard_by.name) + SPREAD_S > started_s:
+            return False
+        others = [other for other in self.world.hosts.values() if other is not host and other is not heard_by]
+        return all(
+            self._linked_s(other, heard_by) < started_s or (other.node is None and other.ended_s < started_s)
+            for other in (*others, heard_by)
+        )
 
     def _linked_s(self, one: Host, other: Host) -> float:
         """Since when the two have told each other everything."""
@@ -75,9 +86,13 @@ class NoSurpriseEviction(Checker):
         if host.name == instance.heard_by:
             return host.started_s < instance.heard_s
         other = self.world.hosts[instance.heard_by]
-        connected_s = max(self.world.reach.uncut_s(host.name, other.name), host.started_s, other.started_s)
+        reach = self.world.reach
+        if not reach.ran_since(host.name, instance.steady_s):
+            return False  # it may just now be learning that its predecessor is gone
+        connected_s = max(reach.uncut_s(host.name, other.name), host.started_s, other.started_s)
         known_s = max(instance.steady_s, instance.at_node_s, connected_s + RECONNECT_S + ROUND_S)
-        return now_s > known_s + HELD_UP_S
+        undelayed_s = max(reach.clean_s(host.name, other.name), reach.steady_s(other.name)) + HELD_UP_S
+        return now_s > known_s + (SPREAD_S if now_s > undelayed_s else HELD_UP_S)
 
 
 class NoZombie(Checker):
