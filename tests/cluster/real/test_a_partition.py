@@ -13,7 +13,7 @@ from .clusters import ANTI_ENTROPY_S, HEARTBEAT_S, LEASE_S, SWEEP_S, Place, Real
 from .observers import GRACE_S, ids_at, open_observers
 
 EAST, WEST = "real.east", "real.west"
-PARTITION_S = 1.75 * LEASE_S
+PARTITION_S = 1.5 * LEASE_S
 
 
 async def test_a_partition_loses_nobody_and_both_sides_agree_after_it(tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ async def test_edits_on_both_sides_of_a_partition_converge_and_all_audits_are_ev
     async with open_real(tmp_path) as cluster:
         places = list(cluster.places.values())
         async with open_fleet(SERVICE, 6, places) as fleet:
+            for place in places:
+                await eventually(partial(knows, place, fleet))
             one, other, both, *_ = sorted(fleet.alive)
             cluster.cut("a,b|c")
             for name, own in (("a", one), ("c", other)):
