@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ def node() -> Iterator[RunningNode]:
 
 
 @contextmanager
-def program(name: str, node: RunningNode) -> Iterator["subprocess.Popen[str]"]:
+def program(name: str, node: RunningNode) -> Generator["subprocess.Popen[str]", None, None]:
     """One of the two programs, against a node at another address."""
     (text,) = re.findall(rf"<!-- tutorial: {name} -->\n```python\n(.*?)^```$", TUTORIAL, re.MULTILINE | re.DOTALL)
     adapted = text.replace(DOCUMENTED_ADDRESS, urlsplit(node.url).netloc)
