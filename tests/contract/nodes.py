@@ -33,9 +33,11 @@ BASE: Final[Settings] = {
     "node": {"region": REGION, "zone": ZONE, "port": 0},
     "data": {"directory": ":memory:"},
     "logging": {"format": "json"},
+    "registry": {"preservation_min_renewals": 1_000_000},
     "rate_limits": {"status": 1_000_000, "operations": {"status.get-leases": 1_000_000}},
 }
-"""Region and zone of the captured exchanges; limits that the tests themselves do not run into."""
+"""Region and zone of the captured exchanges; limits that the tests do not run into, and no self-preservation because
+other tests fell silent."""
 
 
 def merged(*layers: Settings) -> dict[str, dict[str, object]]:

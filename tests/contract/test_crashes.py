@@ -1,4 +1,4 @@
-"""What a node survives: a pause, a kill, and a restart; and what it refuses to start with.
+"""What a node survives: silence, a pause, a kill, and a restart; and what it refuses to start with.
 
 One lane is enough here: nothing of this depends on who parses the requests.
 """
@@ -22,6 +22,18 @@ from .wire import ask, get, post, rpc
 
 LEASE_S = 2.0
 SHORT: Any = {"registry": {"lease_ttl_s": LEASE_S, "lease_ttl_min_s": 0.1, "sweep_interval_s": 0.05}}
+
+SENSITIVE: Any = {
+    "registry": {
+        "lease_ttl_s": 1.0,
+        "lease_ttl_min_s": 0.1,
+        "sweep_interval_s": 0.05,
+        "preservation_window_s": 1.0,
+        "preservation_min_renewals": 20,
+        "preservation_ceiling_s": 2.5,
+    }
+}
+"""Self-preservation in seconds instead of minutes."""
 
 NODE_FAILED = 5
 """The exit code of a node that could not run."""
@@ -47,6 +59,53 @@ async def pull_out(node: NodeProcess, service: str, instance_id: str) -> None:
     body = {"instanceKey": key, "operation": "pull-out", "operatorId": "op", "token": "", "operationComplete": False}
     answer = await post(node, "/api/management/operate-instance.json", body)
     assert answer["responseStatus"] == SUCCESS
+
+
+# Silence
+
+
+async def test_when_everybody_falls_silent_at_once_nobody_is_evicted_until_the_ceiling(
+    start_node: StartNode, name: str
+) -> None:
+    """Self-preservation: the node doubts the network first, shows that it does, and does not do so for ever."""
+    node = start_node(SENSITIVE)
+    several = [instance(name, f"i{number}") for number in range(30)]
+    await register(node, *several)
+
+    async def status() -> dict[str, Any]:
+        answer = await rpc(node, "status/leases", {"serviceIds": [name]})
+        assert isinstance(answer, dict)
+        return answer
+
+    heard_since_s = trio.current_time()
+    while trio.current_time() - heard_since_s < 3:  # some windows, of which the node learns what is normal
+        answer = await rpc(node, "registry/heartbeat", {"instances": several})
+        assert answer["failedInstances"] is None
+        await trio.sleep(0.1)
+
+    async def is_protecting() -> bool:
+        return not (await status())["isSafe"]
+
+    await eventually(is_protecting)
+    protected_since_s = trio.current_time()
+    await unregister(node, several[0])
+    left = {one["instanceId"] for one in several[1:]}
+    assert set(await ids_of(node, name)) == left
+    page = (await ask(node, "GET", "/metrics")).body.decode()
+    assert "artemis_self_preservation 1.0" in page
+
+    async def are_overdue() -> bool:
+        return int((await status())["overdueCount"]) == len(left)
+
+    await eventually(are_overdue)
+    assert set(await ids_of(node, name)) == left
+
+    async def are_gone() -> bool:
+        return not await ids_of(node, name)
+
+    await eventually(are_gone)
+    assert trio.current_time() - protected_since_s > 1.5
+    assert (await status())["isSafe"] is True
 
 
 # A pause
@@ -107,12 +166,11 @@ async def test_a_removal_outlives_a_kill(start_node: StartNode, tmp_path: Path, 
     await stored(node, 2)
     await unregister(node, instance(name, "a"))
     await stored(node, 3)
-    for _ in range(2):
-        await node.kill()
-        node.start()
-        assert await ids_of(node, name) == ["b"]
-        answer = await rpc(node, "registry/heartbeat", {"instances": [instance(name, "a")]})
-        assert answer["failedInstances"][0]["errorCode"] == "data-not-found"
+    await node.kill()
+    node.start()
+    assert await ids_of(node, name) == ["b"]
+    answer = await rpc(node, "registry/heartbeat", {"instances": [instance(name, "a")]})
+    assert answer["failedInstances"][0]["errorCode"] == "data-not-found"
     await register(node, instance(name, "a"))
     assert await ids_of(node, name) == ["a", "b"]
 
@@ -132,35 +190,29 @@ async def test_what_an_operator_did_outlives_a_kill_right_after_the_answer(
     assert await ids_of(node, name) == ["b"]
 
 
-async def test_who_watched_a_node_that_was_killed_begins_anew(start_node: StartNode, tmp_path: Path, name: str) -> None:
-    """Revisions of before the restart are never taken for those after it."""
+async def test_revisions_and_versions_of_before_a_restart_are_never_taken_for_those_after_it(
+    start_node: StartNode, tmp_path: Path, name: str
+) -> None:
+    """Who watched begins anew, and so does who asks for a delta."""
     node = start_node(kept_in(tmp_path / "data"))
     await register(node, instance(name, "a"))
+    version = (await rpc(node, "discovery/services", {}))["version"]
     async with websocket(node, WATCH) as session:
         before = await watching(session, name)
         await stored(node, 1)
         await node.kill()
         assert (await session.closed())[0] == 1006
     node.start()
+    delta = await rpc(node, "discovery/services-delta", {"version": version})
+    assert delta["responseStatus"]["errorCode"] == "data-not-found"
+    answer = await rpc(node, "discovery/services", {})
+    assert answer["version"] > version
+    assert [service["serviceId"] for service in answer["services"]] == [name]
     await register(node, instance(name, "b"))
     async with websocket(node, WATCH) as session:
         after = await watching(session, name, since=before["revision"])
         assert sorted(one["instanceId"] for one in after["service"]["instances"]) == ["a", "b"]
         assert after["revision"] > before["revision"]
-
-
-async def test_versions_go_on_rising_after_a_restart(start_node: StartNode, tmp_path: Path, name: str) -> None:
-    node = start_node(kept_in(tmp_path / "data"))
-    await register(node, instance(name))
-    version = (await rpc(node, "discovery/services", {}))["version"]
-    await stored(node, 1)
-    await node.kill()
-    node.start()
-    answer = await rpc(node, "discovery/services", {})
-    assert answer["version"] > version
-    assert [service["serviceId"] for service in answer["services"]] == [name]
-    delta = await rpc(node, "discovery/services-delta", {"version": version})
-    assert delta["responseStatus"]["errorCode"] == "data-not-found"
 
 
 async def test_a_node_in_memory_keeps_nothing(start_node: StartNode, name: str) -> None:
@@ -216,13 +268,15 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-@pytest.mark.parametrize("file_name", ["artemis.db", "instances.db"])
+@pytest.mark.parametrize(
+    ("file_name", "damage"),
+    [("artemis.db", "garbage"), *(("instances.db", damage) for damage in DAMAGES)],
+)
 async def test_a_damaged_database_is_a_clear_error_never_an_empty_registry(
-    damaged: Path, make_node: StartNode, damage: Callable[[bytes], bytes], file_name: str
+    damaged: Path, make_node: StartNode, file_name: str, damage: str
 ) -> None:
     file = damaged / file_name
-    broken = damage(file.read_bytes())
+    broken = DAMAGES[damage](file.read_bytes())
     file.write_bytes(broken)
     line = await refusal(make_node(kept_in(damaged)))
     assert str(file) in line
@@ -236,7 +290,7 @@ async def test_a_database_that_is_missing_beside_the_other_is_an_error(damaged: 
 
 async def test_a_directory_that_cannot_be_made_is_an_error(make_node: StartNode, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory", encoding="utf-8")
-    for directory in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc/artemis/data")):
+    for directory in (tmp_path / "file" / "data", Path("/proc/artemis/data")):
         assert str(directory.parent) in await refusal(make_node(kept_in(directory)))
 
 

@@ -13,17 +13,13 @@ import trio
 
 from .building import SUCCESS, instance
 from .conftest import StartNode
+from .flavours import QUICK
 from .nodes import NodeProcess
 from .sockets import CHANGES, HEARTBEAT, Session, websocket
 from .waiting import eventually
 from .wire import RPC, connected, java_message, post
 
 PLACE = {"regionId": "lab", "zoneId": "zone1"}
-
-SHORT: Any = {
-    "registry": {"lease_ttl_s": 1.0, "lease_ttl_min_s": 0.1, "sweep_interval_s": 0.05},
-    "websocket": {"session_ttl_s": 1.5},
-}
 
 
 class JavaClient:
@@ -161,7 +157,7 @@ async def test_a_client_that_restarts_is_gone_and_back_for_its_consumers(node: N
 
 async def test_a_client_whose_lease_ran_out_registers_itself_again(shared_node: StartNode, name: str) -> None:
     """A garbage collection longer than the lease: the next heartbeat fails, and that repairs it."""
-    node = shared_node(SHORT)
+    node = shared_node(QUICK)
     client = JavaClient(node, name)
     async with java_session(node, CHANGES) as discovery:
         await client.subscribe(discovery)
@@ -178,7 +174,7 @@ async def test_a_client_whose_lease_ran_out_registers_itself_again(shared_node: 
 
 async def test_a_session_that_the_node_ends_is_replaced_without_a_trace(shared_node: StartNode, name: str) -> None:
     """A new session, the same subscriptions again, and nothing is registered or lost meanwhile."""
-    node = shared_node(SHORT)
+    node = shared_node(QUICK)
     client = JavaClient(node, name)
     async with java_session(node, HEARTBEAT) as registry:
         await client.register(instance(name))
@@ -195,7 +191,7 @@ async def test_a_session_that_the_node_ends_is_replaced_without_a_trace(shared_n
 async def beat_until_closed(client: JavaClient, session: Session) -> None:
     """Heartbeat several times per lease until the node closes the session normally."""
     while session.connection.closed is None:
-        with trio.move_on_after(0.2):
+        with trio.move_on_after(0.1):
             code, _reason = await session.closed()
             assert code == 1000
             return

@@ -7,36 +7,15 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 
-from .building import PARTIAL, SUCCESS, fails_with, ids_of, instance, key_of, place, register
+from .building import PARTIAL, SUCCESS, ids_of, instance, key_of, place, register
 from .conftest import StartNode
+from .flavours import BUSY, GATED, GUARDED, PER_CLIENT, SMALL, UNLIMITED
 from .nodes import NodeProcess
 from .sockets import HEARTBEAT, websocket
 from .wire import PATIENCE_S, REST, RPC, Connection, ask, connected, encoded, get, message, post, rest, rpc
 
 REGISTER = f"{RPC}/registry/register.json"
 NODE_STATUS = f"{RPC}/status/node.json"
-
-SMALL: Any = {
-    "limits": {
-        "body_bytes": 20_000,
-        "header_bytes": 2_000,
-        "header_timeout_s": 0.5,
-        "body_timeout_s": 0.5,
-        "idle_timeout_s": 1,
-        "instances_per_request": 3,
-        "id_characters": 20,
-        "url_characters": 30,
-        "metadata_entries": 2,
-        "metadata_bytes": 10,
-        "websocket_text_bytes": 1024,
-    }
-}
-CROWDED: Any = {"limits": {"connections": 5, "idle_timeout_s": 60}}
-BUSY: Any = {
-    "rate_limits": {"registry": 3, "replication": 3, "cluster": 3, "status": 3, "operations": {"status.get-config": 1}},
-}
-PER_CLIENT: Any = {"rate_limits": {"per_client": 3}, "node": {"trusted_proxies": ["127.0.0.1"]}}
-UNLIMITED: Any = {"rate_limits": {"enabled": False, "registry": 1, "cluster": 1, "status": 1, "per_client": 1}}
 
 MIB = 1 << 20
 
@@ -268,7 +247,7 @@ async def test_a_connection_without_requests_is_closed(shared_node: StartNode, f
 
 
 async def test_connections_beyond_the_bound_are_told_so_and_places_become_free(shared_node: StartNode) -> None:
-    node = shared_node(CROWDED)
+    node = shared_node(GATED)
 
     async def is_served() -> bool:
         async with connected(node) as connection:
@@ -333,18 +312,18 @@ async def test_an_operation_has_its_own_limit_for_the_whole_node(
     codes = [(await code(prefix))[0] for prefix in (RPC, REST, RPC)]
     assert [one == "rate-limited" for one in codes] == [number >= limit for number in range(3)]
     if limit < 10:
+        body["instances"] = [instance(name, "refused")]
         last, fields = await code(REST)
         assert last == "rate-limited"
         assert not any(fields)
+        assert "refused" not in await ids_of(node, name)
 
 
-async def test_the_status_queries_have_the_limits_of_the_original(start_node: StartNode, fast_lane: bool) -> None:
-    node = start_node(
-        {"node": {"fast_lane": fast_lane}, "rate_limits": {"status": 30, "operations": {"status.get-leases": 10}}}
-    )
-    for call, limit in (("leases", 10), ("deployment", 30)):
-        codes = [(await get(node, f"{RPC}/status/{call}.json"))["responseStatus"]["status"] for _ in range(limit + 1)]
-        assert codes == ["success"] * limit + ["fail"]
+@pytest.mark.parametrize(("call", "limit"), [("leases", 10), ("deployment", 30)])
+async def test_status_queries_have_the_limits_of_the_original(shared_node: StartNode, call: str, limit: int) -> None:
+    node = shared_node(GUARDED)
+    codes = [(await get(node, f"{RPC}/status/{call}.json"))["responseStatus"]["status"] for _ in range(limit + 1)]
+    assert codes == ["success"] * limit + ["fail"]
 
 
 async def test_a_client_has_a_limit_of_its_own_where_one_is_set(shared_node: StartNode, name: str) -> None:
@@ -403,12 +382,3 @@ async def test_limits_of_rate_can_be_switched_off(shared_node: StartNode, name: 
         assert (await rest(node, "registry/register", {"instances": [instance(name)]}))["responseStatus"] == SUCCESS
         assert (await get(node, f"{RPC}/cluster/up-registry-nodes.json"))["responseStatus"] == SUCCESS
         assert (await get(node, f"{RPC}/status/leases.json"))["responseStatus"] == SUCCESS
-
-
-async def test_a_refused_call_changes_nothing(start_node: StartNode, fast_lane: bool, name: str) -> None:
-    node = start_node({"node": {"fast_lane": fast_lane}, "rate_limits": {"registry": 1}})
-    await register(node, instance(name, "a"))
-    answer = await rpc(node, "registry/register", {"instances": [instance(name, "b")]})
-    assert fails_with(answer, "rate-limited")
-    assert answer["failedInstances"] is None
-    assert await ids_of(node, name) == ["a"]

@@ -1,18 +1,15 @@
 """The pages for whoever watches a node, rows 29 and 30 of the REST API: /health, /health/ready, /metrics."""
 
-from typing import Any
-
 import pytest
 
 from .building import instance, register
 from .conftest import StartNode
+from .flavours import FORCED_DOWN
 from .matching import Including, Text
 from .nodes import REGION, ZONE, NodeProcess
 from .sockets import CHANGES, WATCH, websocket
 from .waiting import eventually
 from .wire import RPC, ask, get, rpc
-
-FORCED_DOWN: Any = {"cluster": {"force_down": True}}
 
 
 async def metrics(node: NodeProcess) -> dict[str, float]:

@@ -19,12 +19,10 @@ from .building import (
     register,
 )
 from .conftest import StartNode
+from .flavours import FORCED_DOWN, STRICT
 from .matching import EPOCH_MS, Containing, Including, Text, Whole
 from .nodes import REGION, ZONE, NodeProcess
 from .wire import REST, ask, encoded, get, post, rest
-
-STRICT: Any = {"registry": {"allow_other_zones": False}, "discovery": {"allow_other_zones": False}}
-FORCED_DOWN: Any = {"cluster": {"force_down": True}}
 
 Made = Callable[[str], Any]
 

@@ -6,13 +6,10 @@ import pytest
 
 from .building import SUCCESS, fails_with, instance, instances_of, lookup, place, register, unregister
 from .conftest import StartNode
+from .flavours import FORCED_DOWN, STRICT, UNMANAGED
 from .matching import Containing, Including
 from .nodes import REGION, ZONE, NodeProcess
 from .wire import RPC, ask, encoded, get, post, rpc
-
-STRICT: Any = {"registry": {"allow_other_zones": False}, "discovery": {"allow_other_zones": False}}
-FORCED_DOWN: Any = {"cluster": {"force_down": True}}
-UNMANAGED: Any = {"management": {"enabled": False}}
 
 NULLS: Any = {"instances": None, "logicInstances": None, "metadata": None, "routeRules": None}
 EMPTY: Any = {"instances": [], "logicInstances": [], "metadata": None, "routeRules": []}

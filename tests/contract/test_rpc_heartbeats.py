@@ -7,11 +7,11 @@ import pytest
 
 from .building import PARTIAL, SUCCESS, fails_with, ids_of, instance, register
 from .conftest import StartNode
+from .flavours import FORCED_DOWN, SMALL
 from .nodes import NodeProcess
 from .sockets import HEARTBEAT, websocket
 from .wire import rpc
 
-FORCED_DOWN: Any = {"cluster": {"force_down": True}}
 DONE = {"failedInstances": None, "responseStatus": SUCCESS}
 
 
@@ -128,7 +128,7 @@ async def test_one_large_instance_is_echoed_whole_all_the_same(node: NodeProcess
 
 
 async def test_heartbeats_over_a_socket_count_against_the_same_limit(shared_node: StartNode, name: str) -> None:
-    node = shared_node({"rate_limits": {"operations": {"registry.heartbeat": 3}}})
+    node = shared_node(SMALL)
     async with websocket(node, HEARTBEAT) as session:
         codes = [(await session.ask({"instances": [instance(name)]}))["responseStatus"]["errorCode"] for _ in range(4)]
     assert codes == ["partial_fail"] * 3 + ["rate-limited"]

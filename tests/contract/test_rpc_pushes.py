@@ -7,14 +7,12 @@ import trio
 
 from .building import bare_instance, ids_of, instance, instances_of, register, unregister
 from .conftest import StartNode
+from .flavours import QUICK
 from .matching import EPOCH_MS
 from .nodes import REGION, NodeProcess
 from .sockets import ALL_CHANGES, CHANGES, Session, websocket
 from .wire import post, rpc
 
-SHORT_LEASES: Any = {
-    "registry": {"lease_ttl_s": 0.3, "legacy_ttl_s": 0.6, "lease_ttl_min_s": 0.1, "sweep_interval_s": 0.05}
-}
 OPERATOR = {"operation": "pull-out", "operatorId": "op", "token": "t", "extensions": "{}", "reason": "test"}
 
 
@@ -126,11 +124,11 @@ async def test_replicated_changes_are_pushed_too(node: NodeProcess, name: str) -
             assert await session.receive() == pushed(change_type, instance(name))
 
 
-@pytest.mark.parametrize("metadata", [None, {"java_registry": "1"}, {"artemis.lease-ttl-ms": "600"}])
+@pytest.mark.parametrize("metadata", [None, {"java_registry": "1"}, {"artemis.lease-ttl-ms": "300"}])
 async def test_a_lease_that_runs_out_is_pushed_as_a_deletion(
     shared_node: StartNode, name: str, metadata: dict[str, str] | None
 ) -> None:
-    node = shared_node(SHORT_LEASES)
+    node = shared_node(QUICK)
     mortal = instance(name, metadata=metadata)
     async with websocket(node, CHANGES) as session:
         await subscribe(session, name)
@@ -145,7 +143,7 @@ async def test_a_lease_that_runs_out_is_pushed_as_a_deletion(
 
 async def test_a_heartbeat_keeps_a_lease_alive(shared_node: StartNode, name: str) -> None:
     """Until another instance, registered with it and silent, has been swept twice over."""
-    node = shared_node(SHORT_LEASES)
+    node = shared_node(QUICK)
     async with websocket(node, CHANGES) as session:
         await subscribe(session, f"{name}.silent")
         await register(node, instance(name))

@@ -18,14 +18,12 @@ from .building import (
     unregister,
 )
 from .conftest import StartNode
+from .flavours import FORCED_DOWN, STRICT
 from .matching import Including, Text
 from .nodes import REGION, ZONE, NodeProcess
 from .wire import RPC, ask, encoded, rpc
 
 CALLS = ("register", "heartbeat", "unregister")
-
-STRICT: Any = {"registry": {"allow_other_zones": False}, "discovery": {"allow_other_zones": False}}
-FORCED_DOWN: Any = {"cluster": {"force_down": True}}
 
 
 async def failures(node: NodeProcess, call: str, *instances: dict[str, Any] | None) -> list[dict[str, Any]]:

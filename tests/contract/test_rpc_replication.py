@@ -6,14 +6,12 @@ import pytest
 
 from .building import PARTIAL, SUCCESS, fails_with, ids_of, instance, instances_of, place, register
 from .conftest import StartNode
+from .flavours import FORCED_DOWN, GUARDED, SECRET, STRICT
 from .matching import Containing, Including
 from .nodes import REGION, NodeProcess
 from .wire import REST, RPC, ask, encoded, get, rpc
 
 CALLS = ("register", "heartbeat", "unregister")
-STRICT: Any = {"registry": {"allow_other_zones": False}, "discovery": {"allow_other_zones": False}}
-FORCED_DOWN: Any = {"cluster": {"force_down": True}}
-GUARDED: Any = {"cluster": {"secret": "a secret of the cluster"}}
 
 
 async def replicate(node: NodeProcess, call: str, *instances: dict[str, Any] | None) -> dict[str, Any]:
@@ -96,7 +94,7 @@ async def test_a_dump_of_an_empty_registry_is_an_empty_list(shared_node: StartNo
     """With no service at all, so on a node to which nobody registers."""
     node = shared_node(GUARDED)
     path = f"{RPC}/replication/registry/services.json?regionId={REGION}"
-    answer = await ask(node, "GET", path, x_artemis_secret="a secret of the cluster")
+    answer = await ask(node, "GET", path, x_artemis_secret=SECRET)
     assert answer.json == {"services": [], "responseStatus": SUCCESS}
 
 
@@ -124,7 +122,7 @@ async def test_strangers_may_not_replicate(shared_node: StartNode, name: str, pr
         refused = await ask(node, "POST", path, body, **headers)
         assert refused.status == 403
         assert "secret" in refused.message
-    assert (await ask(node, "POST", path, body, x_artemis_secret="a secret of the cluster")).status == 200
+    assert (await ask(node, "POST", path, body, x_artemis_secret=SECRET)).status == 200
 
 
 async def test_behind_a_proxy_a_stranger_has_not_the_address_of_a_node(node: NodeProcess, name: str) -> None:

@@ -8,15 +8,12 @@ import pytest
 
 from .building import SUCCESS, fails_with, instance, register
 from .conftest import StartNode
+from .flavours import BUSY, FORCED_DOWN, GUARDED, SECRET, STRICT
 from .matching import LOCAL_TIME, Including
 from .nodes import NodeProcess
 from .sockets import ALL_CHANGES, CHANGES, HEARTBEAT, WATCH, websocket
 from .waiting import eventually
 from .wire import RPC, ask, get, rpc
-
-STRICT: Any = {"registry": {"allow_other_zones": False}, "discovery": {"allow_other_zones": False}}
-FORCED_DOWN: Any = {"cluster": {"force_down": True}}
-TALKATIVE: Any = {"logging": {"level": "debug"}, "cluster": {"secret": "a secret of the cluster"}}
 
 NODE_CALLS = ("up-registry-nodes", "up-discovery-nodes")
 
@@ -138,16 +135,16 @@ async def test_a_heartbeat_moves_the_renewal_and_not_the_creation(node: NodeProc
 async def test_the_configuration_is_shown_with_the_source_of_each_value_and_without_secrets(
     shared_node: StartNode,
 ) -> None:
-    answer = await rpc(shared_node(TALKATIVE), "status/config", {})
+    answer = await rpc(shared_node(GUARDED), "status/config", {})
     properties = answer["properties"]
     assert re.fullmatch(r"debug \(file .*artemis\.toml\)", properties["logging.level"])
     assert properties["registry.legacy_ttl_s"] == "90 (default)"
     assert properties["cluster.secret"].startswith("***")
-    assert "a secret of the cluster" not in str(answer)
+    assert SECRET not in str(answer)
 
 
 async def test_the_status_of_the_node_itself_is_never_limited(shared_node: StartNode) -> None:
-    node = shared_node({"rate_limits": {"status": 1}})
+    node = shared_node(BUSY)
     for _ in range(20):
         assert (await get(node, f"{RPC}/status/node.json"))["responseStatus"] == SUCCESS
         assert (await rpc(node, "status/node", {}))["responseStatus"] == SUCCESS

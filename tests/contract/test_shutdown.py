@@ -25,9 +25,8 @@ async def has_begun_to_stop(node: NodeProcess) -> None:
     await node.says("stopping")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_node_with_clients_of_all_kinds_ends_within_two_seconds_and_in_order(
-    start_node: StartNode, fast_lane: bool, name: str, number: signal.Signals
+    start_node: StartNode, fast_lane: bool, name: str
 ) -> None:
     node = start_node(lane(fast_lane))
     async with connected(node) as fresh, connected(node) as idle, connected(node) as cold:
@@ -41,7 +40,7 @@ async def test_a_node_with_clients_of_all_kinds_ends_within_two_seconds_and_in_o
         ):
             await watching(watch, name)
             started_s = trio.current_time()
-            node.signal(number)
+            node.signal(signal.SIGTERM)
             for session in (watch, changes, all_changes, heartbeat):
                 assert await session.closed() == (1001, REASON)
             assert await node.ended() == 0
@@ -51,70 +50,60 @@ async def test_a_node_with_clients_of_all_kinds_ends_within_two_seconds_and_in_o
     assert node.events()[-1]["message"] == "stopped"
 
 
-@pytest.mark.parametrize("path", [REGISTER, NODE_STATUS])
-async def test_an_open_request_is_answered_as_the_last_one_of_its_connection(
-    start_node: StartNode, fast_lane: bool, path: str
+async def test_open_requests_are_answered_as_the_last_ones_of_their_connections(
+    start_node: StartNode, fast_lane: bool
 ) -> None:
     node = start_node(lane(fast_lane))
     body = encoded({"instances": [instance("svc")]})
-    request = message("POST", path, body)
-    async with connected(node) as open_request, websocket(node, CHANGES) as session:
-        await open_request.send(request[:-10])
-        assert (await ask(node, "GET", "/health")).status == 200  # so the request has arrived
+    requests = [message("POST", path, body) for path in (REGISTER, NODE_STATUS)]
+    async with connected(node) as hot, connected(node) as cold, websocket(node, CHANGES) as session:
+        for connection, request in zip((hot, cold), requests, strict=True):
+            await connection.send(request[:-10])
+        assert (await ask(node, "GET", "/health")).status == 200  # so the requests have arrived
         node.signal(signal.SIGTERM)
         assert (await session.closed())[0] == 1001
-        await open_request.send(request[-10:])
-        answer = await open_request.answer()
-        assert answer.status == 200
-        assert "responseStatus" in answer.json
-        assert (answer.header("connection") or "").lower() == "close"
-        assert await open_request.is_closed()
+        for connection, request in zip((hot, cold), requests, strict=True):
+            await connection.send(request[-10:])
+            answer = await connection.answer()
+            assert answer.status == 200
+            assert "responseStatus" in answer.json
+            assert (answer.header("connection") or "").lower() == "close"
+            assert await connection.is_closed()
         assert await node.ended() == 0
 
 
 async def test_who_asks_during_the_end_is_told_to_go_elsewhere(start_node: StartNode, fast_lane: bool) -> None:
-    """Readiness is 503 from the first moment; an open request keeps the node long enough to see it."""
+    """Readiness is 503 from the first moment, and nobody new is let in; open requests keep the node so long."""
     node = start_node(lane(fast_lane))
-    ready, lookup = message("GET", "/health/ready"), message("GET", f"{RPC}/discovery/services.json")
-    async with connected(node) as first, connected(node) as second:
+    ready, services = message("GET", "/health/ready"), message("GET", f"{RPC}/discovery/services.json")
+    async with connected(node) as first, connected(node) as second, websocket(node, CHANGES) as session:
         await first.send(ready[:-2])
-        await second.send(lookup[:-2])
+        await second.send(services[:-2])
         assert (await ask(node, "GET", "/health/ready")).status == 200
         node.signal(signal.SIGTERM)
-        await has_begun_to_stop(node)
+        await session.closed()
+        with pytest.raises(OSError, match=r"refused|reset"):
+            await ask(node, "GET", "/health")
         await first.send(ready[-2:])
         answer = await first.answer()
         assert answer.status == 503
         assert answer.json["status"] == "draining"
-        await second.send(lookup[-2:])
+        await second.send(services[-2:])
         status = (await second.answer()).json["responseStatus"]
         assert status["errorCode"] in ("service-unavailable", "success")
         assert await node.ended() == 0
 
 
-async def test_nobody_new_is_let_in(start_node: StartNode, fast_lane: bool) -> None:
-    node = start_node(lane(fast_lane, shutdown_deadline_s=2))
-    async with connected(node) as open_request, websocket(node, CHANGES) as session:
-        await open_request.send(message("POST", REGISTER, b"{}", content_length="100"))
-        assert (await ask(node, "GET", "/health")).status == 200
-        node.signal(signal.SIGTERM)
-        await session.closed()
-        with pytest.raises(OSError, match=r"refused|reset"):
-            await ask(node, "GET", "/health")
-        node.signal(signal.SIGKILL)
-
-
-@pytest.mark.parametrize("path", [REGISTER, NODE_STATUS])
-async def test_a_request_that_never_ends_is_cut_at_the_deadline(
-    start_node: StartNode, fast_lane: bool, path: str
-) -> None:
+async def test_requests_that_never_end_are_cut_at_the_deadline(start_node: StartNode, fast_lane: bool) -> None:
     node = start_node(lane(fast_lane, shutdown_deadline_s=0.5))
-    async with connected(node) as open_request:
-        await open_request.send(message("POST", path, b"{}", content_length="100"))
+    async with connected(node) as hot, connected(node) as cold:
+        await hot.send(message("POST", REGISTER, b"{}", content_length="100"))
+        await cold.send(message("POST", NODE_STATUS, b"{}", content_length="100"))
         assert (await ask(node, "GET", "/health")).status == 200
         started_s = trio.current_time()
         node.signal(signal.SIGTERM)
-        await open_request.is_cut()
+        await hot.is_cut()
+        await cold.is_cut()
         assert await node.ended() == 0
         assert 0.4 < trio.current_time() - started_s < 3
 

@@ -7,13 +7,12 @@ import trio
 
 from .building import ids_of, instance, register, unregister
 from .conftest import StartNode
+from .flavours import QUICK, UNLIMITED
 from .matching import EPOCH_MS, Including, Text, Whole
 from .nodes import REGION, NodeProcess
 from .sockets import WATCH, shake_hands, text_frame, watching, websocket
 from .wire import Connection, connected, post, rpc
 
-SHORT_LEASES: Any = {"registry": {"lease_ttl_s": 0.3, "lease_ttl_min_s": 0.1, "sweep_interval_s": 0.05}}
-SHORT_BACKLOG: Any = {"websocket": {"backlog": 4}}
 OPERATOR = {"operation": "pull-out", "operatorId": "op", "token": "t", "extensions": "{}", "reason": "test"}
 
 
@@ -99,7 +98,7 @@ async def test_revisions_rise_by_one_through_everything_that_happens(node: NodeP
 
 
 async def test_revisions_rise_by_one_over_the_end_of_a_lease(shared_node: StartNode, name: str) -> None:
-    node = shared_node(SHORT_LEASES)
+    node = shared_node(QUICK)
     async with websocket(node, WATCH) as session:
         picture = Picture(await watching(session, name))
         for _ in range(2):
@@ -313,7 +312,7 @@ async def swell(node: NodeProcess, service_id: str, step: int) -> None:
 
 async def test_a_subscriber_that_does_not_keep_up_is_closed_and_told_why(shared_node: StartNode, name: str) -> None:
     """With 1013 if it reads on in time, cut off if not. The others hear everything, and nothing piles up."""
-    node = shared_node(SHORT_BACKLOG)
+    node = shared_node(UNLIMITED)
     async with connected(node, buffer_bytes=4096) as slow, websocket(node, WATCH) as other:
         await shake_hands(slow, WATCH)
         await slow.send(text_frame({"type": "subscribe", "serviceId": name}))
@@ -344,7 +343,7 @@ async def everything(connection: Connection) -> bytes:
 
 
 async def test_who_was_too_slow_resumes_without_a_gap(shared_node: StartNode, name: str) -> None:
-    node = shared_node(SHORT_BACKLOG)
+    node = shared_node(UNLIMITED)
     await register(node, instance(name))
     async with websocket(node, WATCH) as session:
         picture = Picture(await watching(session, name))
