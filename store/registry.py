@@ -118,11 +118,14 @@ class Registry(ReplicatedInstances):
         """Remove instances by (service key, instance key), and remember the removal. Unknown ones are no error.
 
         They leave a tombstone too: another node may know the instance, and an acknowledged removal holds there as well.
+        Only a node that is full remembers nothing of what it never knew.
         """
         lease_s = self.lease_time(now_s)
         outcome = Outcome()
         gone: dict[ServiceTable, list[InstanceChange]] = {}
         for service_key, instance_key in keys:
+            if not self.has_room(service_key, instance_key):
+                continue
             entry = self._entry(service_key, instance_key, now_ms=now_ms)
             shown = self._bury(entry, self.clock.next(now_ms, above=entry.version), lease_s=lease_s)
             outcome.entries.append(entry)
@@ -160,7 +163,9 @@ class Registry(ReplicatedInstances):
     def _kept_until(self, entry: Entry, *, node_protected: bool, lease_s: float) -> float | None:
         """When to look again at an entry that is kept although its lease ran out; None when it is not kept."""
         watch = entry.service.watch
-        if node_protected or (watch is not None and watch.judge(entry.service.live_count, now_s=lease_s)):
+        # The service is judged in any case: its ceiling must not begin when that of the node ends.
+        service_protected = watch is not None and watch.judge(entry.service.live_count, now_s=lease_s)
+        if node_protected or service_protected:
             return lease_s + RECHECK_S
         until_s = self.suspects.kept_until(entry, lease_s=lease_s)
         return None if until_s is None else min(until_s, lease_s + RECHECK_S)
@@ -170,6 +175,12 @@ class Registry(ReplicatedInstances):
             entry.overdue = True
             self.overdue_count += 1
         self._wheel.schedule(entry, not_before_s=until_s)
+
+    def _paused(self) -> None:
+        self.watch.distort()
+        for service in self.services.values():
+            if service.watch is not None:
+                service.watch.distort()
 
     @property
     def renewals(self) -> int:

@@ -1,5 +1,7 @@
 """What clients do to the registry, and what time does."""
 
+from artemis.store.preservation import PreservationSettings
+
 from .building import NOW_MS, instance, registry, shown
 
 
@@ -110,6 +112,18 @@ def test_registering_over_a_tombstone_begins_a_new_life_that_expires_in_its_own_
     assert table.sweep(now_s=22.2, now_ms=NOW_MS).expired == 1
 
 
+def test_a_full_registry_takes_nobody_new_keeps_who_is_there_and_has_room_again_after_expiry() -> None:
+    table = registry(entries_max=2)
+    table.register([instance("i1"), instance("i2")], now_s=0, now_ms=NOW_MS)
+    assert not table.has_room("svc.a", "i3")
+    assert table.has_room("svc.a", "i1")
+    assert table.unregister([("svc.a", "i3")], now_s=0, now_ms=NOW_MS).entries == []
+    assert len(table.unregister([("svc.a", "i2")], now_s=0, now_ms=NOW_MS).entries) == 1
+    assert table.sweep(now_s=20.2, now_ms=NOW_MS).expired == 1
+    assert table.entry_count == 1
+    assert table.has_room("svc.a", "i3")
+
+
 def test_revisions_of_a_service_never_start_over() -> None:
     table = registry()
     revision = table.register([instance()], now_s=0, now_ms=NOW_MS).changes[-1].revision
@@ -208,3 +222,21 @@ def test_changed_data_may_take_an_instance_out() -> None:
     table.register([instance()], now_s=0, now_ms=NOW_MS)
     outcome = table.register([instance(ip="10.0.0.9")], now_s=0, now_ms=NOW_MS)
     assert [one.change_type for one in outcome.changes[0].changes] == ["delete"]
+
+
+def test_the_ceilings_of_a_node_and_of_its_services_are_reached_together() -> None:
+    settings = PreservationSettings(window_s=10, renewals_min=10, ceiling_s=60)
+    table = registry(preservation=settings)
+    keys = [f"i{number}" for number in range(20)]
+    table.register([instance(key) for key in keys], now_s=0, now_ms=NOW_MS)
+    for now_s in range(1, 61):
+        for key in keys:
+            assert table.renew("svc.a", key, lease_s=table.lease_time(now_s)) is not None
+        table.sweep(now_s=now_s, now_ms=NOW_MS)
+    silent_s = now_s = 60
+    while table.live_count:
+        now_s += 1
+        table.sweep(now_s=now_s, now_ms=NOW_MS)
+        assert now_s < silent_s + 200
+    first_due_s = silent_s + 20
+    assert now_s - first_due_s <= settings.ceiling_s + 2
