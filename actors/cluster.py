@@ -26,7 +26,7 @@ from .membership import BecameUp, Membership, NodeStatus, PeerFound, PeerLeft, P
 from .ports import Dialer, DialFailed, Link, LinkLost
 from .reconciler import Reconciler, Turn
 from .replicator import Replicator
-from .supervisor import Supervisor
+from .supervisor import Restarts, Supervisor
 from .tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 TICK_S: Final = 0.25
 GOODBYE_S: Final = 1.0
 """How long each peer may take to read our farewell."""
+
+
+PATIENT: Final = Restarts(intensity=60, period_s=60.0, pause_s=5.0)
+"""For replicators: whatever a peer does, it costs the link to that peer and never this node."""
 
 
 class Cluster:
@@ -97,7 +101,7 @@ class Cluster:
     def start(self, supervisor: Supervisor) -> None:
         """Start one replicator per peer, and the watch over all of them."""
         for url in self.links:
-            supervisor.start(f"replicator {url}", partial(self._build_replicator, url))
+            supervisor.start(f"replicator {url}", partial(self._build_replicator, url), PATIENT)
         supervisor.start("membership", lambda: self)
 
     def _build_replicator(self, url: str) -> Replicator:

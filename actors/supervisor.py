@@ -32,6 +32,8 @@ class Restarts:
 
     intensity: int = 3
     period_s: float = 60.0
+    pause_s: float = 0.0
+    """Time before it is rebuilt, seconds: for actors whose trouble comes from elsewhere and may stay for a while."""
 
 
 class Supervisor:
@@ -70,6 +72,7 @@ class Supervisor:
                         raise ActorFailed(name) from error
                     self.restarts[name] += 1
                     logger.exception("actor %s crashed and is rebuilt", name)
+                    await trio.sleep(restarts.pause_s)
                 else:
                     return
 

@@ -132,7 +132,7 @@ class LimitsSection:
 
     body_bytes: Annotated[
         int,
-        Meta(ge=1024, le=1 << 30, description="Request body, before and after decompression; more is answered 413."),
+        Meta(ge=1024, le=4 << 20, description="Request body, before and after decompression; more is answered 413."),
     ] = 2 * 1024 * 1024
     header_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 20, description="Request line and headers together; more is answered 431.")
@@ -149,6 +149,14 @@ class LimitsSection:
     connections: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Open connections; further ones are closed at once.")
     ] = 10_000
+    instances: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000_000,
+            description="Instances and tombstones that clients may make this node hold; a new one beyond it fails.",
+        ),
+    ] = 2_000_000
     instances_per_request: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Instances in one request; more is answered 400.")
     ] = 1000

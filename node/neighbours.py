@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from artemis.actors.clock import Clock
-from artemis.actors.cluster import Cluster
+from artemis.actors.cluster import PATIENT, Cluster
 from artemis.actors.cluster_settings import ClusterSettings
 from artemis.actors.effects import Effects
 from artemis.actors.handshake import Entropy
@@ -121,4 +121,4 @@ def start_rpc_peers(
 
     for url, member in cluster.membership.members.items():
         if member.dialect == "rpc":
-            supervisor.start(f"replicator {url}", partial(build, url))
+            supervisor.start(f"replicator {url}", partial(build, url), PATIENT)

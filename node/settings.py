@@ -32,6 +32,7 @@ def registry_settings(config: Config) -> RegistrySettings:
         lease_ttl_min_s=registry.lease_ttl_min_s,
         lease_ttl_max_s=registry.lease_ttl_max_s,
         tombstone_ttl_s=registry.tombstone_ttl_s,
+        entries_max=config.limits.instances,
         pause_s=max(0.5, 3 * registry.sweep_interval_s),
         preservation=PreservationSettings(
             enabled=registry.self_preservation,

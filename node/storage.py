@@ -31,6 +31,7 @@ def open_storage(config: Config) -> Database:
 def restore(database: Database, registry: Registry, management: Management, *, now_s: float, now_ms: int) -> Restored:
     """Fill the tables from the database. Records come first: they decide which instances are shown. Blocks."""
     management.restore(database.journal.load_records(), database.journal.load_audits())
+    database.snapshot.forget_tombstones(before_ms=now_ms - int(registry.settings.tombstone_ttl_s * 1000))
     instances = registry.restore(database.snapshot.load_instances(), now_s=now_s, now_ms=now_ms)
     restored = Restored(instances, len(management.tables), len(management.audit))
     if instances or restored.records:

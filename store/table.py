@@ -46,6 +46,8 @@ class RegistrySettings:
     lease_ttl_min_s: float = 5.0
     lease_ttl_max_s: float = 604_800.0
     tombstone_ttl_s: float = 600.0
+    entries_max: int = 2_000_000
+    """Instances and tombstones that clients may make this node hold. What peers bring is taken beyond it."""
     pause_s: float = 0.5
     """A gap between two looks at the clock longer than this means that the process did not run."""
     preservation: PreservationSettings = field(default_factory=PreservationSettings)
@@ -92,6 +94,8 @@ class InstanceTable:
         self.live_count = 0
         self.legacy_count = 0
         self.overdue_count = 0
+        self.entry_count = 0
+        """Instances and tombstones."""
         self.version = now_ms
         """Rises with each change of what discovery shows; about epoch milliseconds."""
         self.log = ChangeLog(CHANGE_LOG_BOUND, self.version)
@@ -117,7 +121,11 @@ class InstanceTable:
         self._seen_s = now_s
         if gap_s > self.settings.pause_s:
             self._granted_s += gap_s
+            self._paused()
         return now_s - self._granted_s
+
+    def _paused(self) -> None:
+        """This process did not run for a while."""
 
     @property
     def granted_s(self) -> float:
@@ -143,7 +151,12 @@ class InstanceTable:
         entry = service.entries.get(instance_key)
         if entry is None:
             entry = service.entries[instance_key] = Entry(service, instance_key)
+            self.entry_count += 1
         return entry
+
+    def has_room(self, service_key: str, instance_key: str) -> bool:
+        """Whether a client may make this node hold this identity: it does already, or is not full."""
+        return self.entry_count < self.settings.entries_max or self.find(service_key, instance_key) is not None
 
     def _first_revision(self, now_ms: int) -> int:
         """Revisions of one service on two nodes, or before and after a restart, must not be taken for each other."""
@@ -231,6 +244,7 @@ class InstanceTable:
         entry.gone = True
         service = entry.service
         del service.entries[entry.key]
+        self.entry_count -= 1
         if not service.entries:
             del self.services[service.key]
             self._remember_revision(service.key, service.revision)

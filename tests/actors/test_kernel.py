@@ -70,6 +70,17 @@ async def test_beyond_its_budget_an_actor_ends_the_node(caplog: pytest.LogCaptur
     assert isinstance(failed.value.__cause__, ValueError)
 
 
+async def test_an_actor_can_be_given_time_before_it_is_rebuilt(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trouble that comes from elsewhere and stays cannot use up the budget: it is met once per pause."""
+    async with open_supervisor() as supervisor:
+        supervisor.start("patient", lambda: Fragile(["x"] * 1000), Restarts(intensity=13, period_s=60, pause_s=5))
+        with trio.move_on_after(301):
+            await trio.sleep_forever()
+        assert supervisor.restarts["patient"] == 61
+
+
 async def test_what_the_block_raises_comes_out_as_it_is() -> None:
     with pytest.raises(KeyError):
         async with open_supervisor() as supervisor:

@@ -210,6 +210,18 @@ async def test_limits_of_requests_can_be_set(shared_node: StartNode, name: str) 
     assert (await ask(node, "GET", NODE_STATUS, x_filler="x" * 2_000)).status == 431
 
 
+async def test_a_full_node_takes_nobody_new_and_keeps_who_is_there(start_node: StartNode, name: str) -> None:
+    node = start_node({"limits": {"instances": 2}})
+    answer = await rpc(node, "registry/register", {"instances": [instance(name, "i1"), instance(name, "i2")]})
+    assert answer["responseStatus"] == SUCCESS
+    answer = await rpc(node, "registry/register", {"instances": [instance(name, "i2"), instance(name, "i3")]})
+    (failed,) = answer["failedInstances"]
+    assert (failed["instance"]["instanceId"], failed["errorCode"]) == ("i3", "service-unavailable")
+    assert "limits.instances" in failed["errorMessage"]
+    answer = await rpc(node, "registry/heartbeat", {"instances": [instance(name, "i1"), instance(name, "i2")]})
+    assert answer["responseStatus"] == SUCCESS
+
+
 async def trickle(connection: Connection, head: bytes) -> None:
     """One byte after the other, until the node has had enough."""
     for position in range(len(head)):

@@ -34,12 +34,14 @@ def registry(
     visibility: Visibility | None = None,
     preservation: PreservationSettings | None = None,
     pause_s: float = 1e9,
+    entries_max: int = 2_000_000,
 ) -> Registry:
     """A registry whose clock may jump: tests of the store do not sweep ten times a second."""
     origin = origin_of(node_id)
     settings = RegistrySettings(
         region_id=REGION,
         pause_s=pause_s,
+        entries_max=entries_max,
         preservation=preservation or PreservationSettings(enabled=False),
     )
     return Registry(

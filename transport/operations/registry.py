@@ -132,7 +132,7 @@ class RegistryOperations:
         for instance in ask.instances or ():
             if instance is None:
                 continue
-            refusal = self._refuse(instance) or self._rules.refuse_content(instance)
+            refusal = self._refuse(instance) or self._rules.refuse_content(instance) or self._refuse_if_full(instance)
             if refusal is None:
                 accepted.append(instance)
             else:
@@ -174,6 +174,15 @@ class RegistryOperations:
 
     def _refuse(self, instance: Instance) -> Refusal | None:
         return self._rules.refuse_place(instance) or self._rules.refuse_blank(instance)
+
+    def _refuse_if_full(self, instance: Instance) -> Refusal | None:
+        if self._registry.has_room(*_key(instance)):
+            return None
+        held = self._registry.entry_count
+        return (
+            "service-unavailable",
+            f"this node holds {held} instances and tombstones, as many as limits.instances says",
+        )
 
     def _refuse_key(self, instance: Instance) -> Refusal | None:
         region = self._rules.foreign_region(instance.region_id)
