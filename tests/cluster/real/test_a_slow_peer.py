@@ -12,7 +12,9 @@ from .clusters import ANTI_ENTROPY_S, RealCluster, open_real
 from .observers import GRACE_S, WatchFollower, open_observers
 
 SERVICE: Final = "real.slow"
+FLEET: Final = 10
 KEYS: Final = 200
+SPREADS: Final = 30
 CHANGES: Final = 15
 """How often each instance changes while the peer cannot follow."""
 SPREAD_S: Final = 0.1
@@ -23,7 +25,7 @@ async def test_a_slow_peer_and_one_that_stands_still_delay_nobody_else(tmp_path:
     """Pitfall 6."""
     async with (
         open_real(tmp_path) as cluster,
-        open_fleet(SERVICE, 10, cluster.without("c")) as fleet,
+        open_fleet(SERVICE, FLEET, cluster.without("c")) as fleet,
         open_observers(fleet, cluster.without("c"), following=[cluster["b"]]) as observers,
     ):
         watch = next(follower for follower in observers.followers if isinstance(follower, WatchFollower))
@@ -52,13 +54,13 @@ async def test_a_slow_peer_and_one_that_stands_still_delay_nobody_else(tmp_path:
             assert delays_s[len(delays_s) // 2] < SPREAD_S
             assert delays_s[-1] < LATE_S
         for name in cluster.places:
-            assert (await cluster.metrics(name))["artemis_instances"] == len(fleet.alive) + KEYS + 3 * 30
+            assert (await cluster.metrics(name))["artemis_instances"] == FLEET + KEYS + 3 * SPREADS
 
 
 async def _spread(cluster: RealCluster, watch: WatchFollower, phase: str) -> list[float]:
     """From registering on one node to the push on another, sorted."""
     client, delays_s = Client([cluster["a"]]), []
-    for number in range(30):
+    for number in range(SPREADS):
         news = {**instance(SERVICE, f"{phase}-{number}"), "metadata": {"artemis.lease-ttl-ms": "600000"}}
         began_s = trio.current_time()
         await client.call(request_of(REGISTER, {"instances": [news]}))
@@ -83,7 +85,7 @@ async def _outbox_stays_bounded(cluster: RealCluster) -> None:
         deepest = max(deepest, (await _depths(cluster))["c"])
     client.close()
     depths = await _depths(cluster)
-    assert 0 < deepest <= KEYS + 30 + 10, f"{deepest} keys waited for the slow peer"
+    assert 0 < deepest <= FLEET + KEYS + 3 * SPREADS, f"{deepest} keys waited for the slow peer"
     await eventually(partial(_is_told, cluster, "b"), GRACE_S)
     print(f"{KEYS * CHANGES} changes, at most {deepest:.0f} keys waiting for c, now {depths}")
 
