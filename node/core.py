@@ -52,6 +52,7 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
         clock=versions,
         origin=origin,
         node_id=node_id,
+        audit_origin=origin_of(f"{node_id}\n{database.journal.identity}"),
         audit_limits=audit_limits(config),
     )
     registry = Registry(

@@ -54,8 +54,10 @@ class Disk(Database):
     """A database in memory that outlives the process that uses it."""
 
     @classmethod
-    def blank(cls) -> "Disk":
+    def blank(cls, identity: str) -> "Disk":
+        """`identity` instead of a random one, which would make each run another."""
         database = open_database(":memory:")
+        database.journal.identity = identity
         return cls(database.journal, database.snapshot, directory=None, lock=None)
 
     def close(self) -> None:
@@ -145,7 +147,7 @@ class Host:
         self._rng = random.Random(seed)
         self._seen = seen
         self._opened = opened
-        self._disk = Disk.blank()
+        self._disk = Disk.blank(f"first disk of {self.name}")
         self._life: _Life | None = None
         self._is_dark = False
         self._routes: Mapping[tuple[str, str], Route] = {}
@@ -211,7 +213,7 @@ class Host:
         assert self._life is None
         self._history.add(self.name, "gets a new disk")
         self._disk.scrap()
-        self._disk = Disk.blank()
+        self._disk = Disk.blank(f"disk of {self.name} since {trio.current_time()}")
         self.lost_disk_s = trio.current_time()
 
     def freeze(self) -> None:

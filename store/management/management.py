@@ -48,15 +48,21 @@ class Management:
         clock: HybridClock,
         origin: int,
         node_id: str = "",
+        audit_origin: int = 0,
         audit_limits: AuditLimits | None = None,
         tombstone_ttl_ms: int = TOMBSTONE_TTL_MS,
     ) -> None:
-        """`clock` and `origin` are those of the registry: one node, one clock."""
+        """`clock` and `origin` are those of the registry: one node, one clock.
+
+        `audit_origin` numbers audits; it stands for the data as well as for the node, so that a node whose data were
+        lost or restored does not use numbers again. 0: the same as `origin`.
+        """
         self.region_id = region_id
         self.region_key = region_id.lower()
         self.clock = clock
         self.origin = origin
         self.node_id = node_id
+        self.audit_origin = audit_origin or origin
         self.tombstone_ttl_ms = tombstone_ttl_ms
         self.tables = Tables()
         self.audit = AuditLog(audit_limits or AuditLimits())
@@ -104,10 +110,10 @@ class Management:
 
     def seal(self, entries: Sequence[AuditEntry], *, now_ms: int) -> list[Audit]:
         """Number the audits of a draft. They must be stored and added, or this node must end."""
-        first = self.audit.next_sequence(self.origin)
+        first = self.audit.next_sequence(self.audit_origin)
         return [
             Audit(
-                self.origin,
+                self.audit_origin,
                 first + offset,
                 now_ms,
                 msgspec.json.encode(msgspec.structs.replace(entry, node_id=self.node_id)),
