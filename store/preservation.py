@@ -35,6 +35,7 @@ class RenewalWatch:
 
     __slots__ = (
         "_count",
+        "_is_distorted",
         "_live_at_start",
         "_live_before",
         "_previous",
@@ -50,6 +51,8 @@ class RenewalWatch:
         self.window_end_s = now_s + settings.window_s
         """When `roll` has something to do: callers on the hot path compare before they call."""
         self._count = 0
+        self._is_distorted = False
+        """This process did not run for a part of the window."""
         self._total = 0
         """Renewals of all completed windows."""
         self._previous: float | None = None
@@ -62,6 +65,10 @@ class RenewalWatch:
 
     def count(self, renewals: int = 1) -> None:
         self._count += renewals
+
+    def distort(self) -> None:
+        """The process did not run for a while. What arrives meanwhile counts in too short a time: no lesson."""
+        self._is_distorted = True
 
     @property
     def total(self) -> int:
@@ -88,8 +95,9 @@ class RenewalWatch:
         self.window_end_s += windows * settings.window_s
         healthy = self.protected_since_s is None and not self._falls_short(self._previous, self._settled(live))
         # Leases that joined or left during the window would distort the rate: learn from those there throughout.
-        if healthy and self._live_at_start and live >= self._live_at_start:
+        if healthy and not self._is_distorted and self._live_at_start and live >= self._live_at_start:
             self._learn(self._previous / live)
+        self._is_distorted = False
         self._live_before, self._live_at_start = self._live_at_start, live
 
     def _settled(self, live: int) -> int:

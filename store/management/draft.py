@@ -84,8 +84,9 @@ class Draft:
 
     # Writing
 
-    def put(self, kind: Kind[V], value: V) -> V:
-        """Store a value under its key. What is stored already as it is stays, and keeps its version.
+    def put(self, kind: Kind[V], value: V, *, again: bool = False) -> V:
+        """Store a value under its key. What is stored already as it is stays, and keeps its version; unless it is
+        decided `again`, so that it also outlives an opposite decision that was taken elsewhere in between.
 
         A value with `created` 0 keeps the place of the value it replaces, or gets the last one.
         """
@@ -93,7 +94,7 @@ class Draft:
         current = self.get(kind, key)
         if value.created == 0 and current is not None:
             value = msgspec.structs.replace(value, created=current.created)
-        if value == current:
+        if value == current and not again:
             return value
         version = self._next_version(kind, key)
         if value.created == 0:
@@ -108,6 +109,10 @@ class Draft:
         if current is not None:
             self._stage(kind.name, key, Staged(Record(kind.name, key, self._next_version(kind, key), None), None))
         return current
+
+    def bury(self, kind: Kind[V], key: str) -> None:
+        """Leave a tombstone under a key whatever is there: other nodes may hold what has not yet come here."""
+        self._stage(kind.name, key, Staged(Record(kind.name, key, self._next_version(kind, key), None), None))
 
     def remove_all(self, kind: Kind[V], term: str) -> list[V]:
         """Remove everything that is listed under a term. Returns it."""

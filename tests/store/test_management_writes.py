@@ -93,11 +93,36 @@ def test_a_draft_sees_what_was_planned_before_and_the_tables_do_not(node: Manage
 
 
 def test_writing_what_is_there_already_makes_no_new_version_but_an_audit(node: Managed) -> None:
-    node.instance("i1")
+    node.group("g1")
     before = node.management.digests()
-    node.instance("i1")
+    node.group("g1")
     assert node.management.digests() == before
     assert len(audits(node)) == 2
+
+
+def test_an_operation_is_decided_anew_though_it_changes_nothing_here() -> None:
+    """On the other side of a partition it may: of two operators the later one is right, wherever he decided."""
+    one, other = Managed("node-a"), Managed("node-b")
+    for node in (one, other):
+        node.register(instance("i1", service_id="svc.a"))
+    one.instance("i1")
+    other.now_ms = one.now_ms + 1000
+    other.instance("i1", complete=True)  # nothing to pull in, as far as this node knows
+    assert other.told() == [("svc.a", "changes", ["new i1"])]
+    one.merge_from(other)
+    other.merge_from(one)
+    assert one.shown() == other.shown() == {"i1"}
+
+    one.now_ms = other.now_ms + 1000
+    one.instance("i1")
+    other.merge_from(one)
+    one.now_ms += 1000
+    one.instance("i1", complete=True)
+    other.now_ms = one.now_ms + 1000
+    other.instance("i1")  # out already
+    one.merge_from(other)
+    other.merge_from(one)
+    assert one.shown() == other.shown() == set()
 
 
 def test_ids_match_regardless_of_case_and_the_newest_spelling_is_shown(node: Managed) -> None:

@@ -82,3 +82,13 @@ def test_it_can_be_switched_off() -> None:
     watch = RenewalWatch(PreservationSettings(enabled=False), now_s=0)
     steady(watch, live=100, seconds=60)
     assert not any(steady(watch, live=100, seconds=60, start_s=60, share=0))
+
+
+def test_windows_in_which_the_process_was_paused_teach_nothing() -> None:
+    """What arrived during a pause counts within the short time that the process ran: that is not the new normal."""
+    watch = RenewalWatch(SETTINGS, now_s=0)
+    steady(watch, live=100, seconds=60)
+    for start_s in range(60, 180, 5):
+        watch.distort()
+        steady(watch, live=100, seconds=5, start_s=start_s, share=3)
+    assert not any(steady(watch, live=100, seconds=100, start_s=180))

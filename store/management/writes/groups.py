@@ -140,21 +140,24 @@ def operate_group_by_key(draft: Draft, who: Operator, given: GroupInput, *, comp
 def operate_group(draft: Draft, who: Operator, group_id: int, operation: str, *, complete: bool) -> None:
     """Add an operation to a group (everything in it is out), or end it."""
     before = draft.get(GROUP_OPERATION, key_of(str(group_id), operation))
-    after = before
+    after: GroupOperation | None = None
+    # As with all operations: a decision that changes nothing here may change something elsewhere.
     if complete:
-        draft.remove(GROUP_OPERATION, key_of(str(group_id), operation))
-        after = None
-    elif before is None:
-        group_of(draft, group_id)
+        draft.bury(GROUP_OPERATION, key_of(str(group_id), operation))
+    else:
+        if before is None:
+            group_of(draft, group_id)
         after = draft.put(
             GROUP_OPERATION,
-            GroupOperation(
+            before
+            or GroupOperation(
                 group_id=group_id,
                 operation=operation,
                 operator_id=who.operator_id,
                 token=who.token,
                 reason=who.reason,
             ),
+            again=True,
         )
     group = draft.by_id(GROUP, group_id)
     note(

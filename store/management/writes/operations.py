@@ -1,4 +1,7 @@
-"""Pulling instances, servers and zones out of discovery, and in again. Several operations on one thing stack."""
+"""Pulling instances, servers and zones out of discovery, and in again. Several operations on one thing stack.
+
+Each decision is one of its own, also one that changes nothing here: on the other side of a partition it may.
+"""
 
 from ..draft import Draft
 from ..kinds import (
@@ -34,7 +37,7 @@ def operate_instance(
     before = draft.get(INSTANCE_OPERATION, key)
     after: InstanceOperation | None = None
     if complete:
-        draft.remove(INSTANCE_OPERATION, key)
+        draft.bury(INSTANCE_OPERATION, key)
     else:
         after = draft.put(
             INSTANCE_OPERATION,
@@ -47,6 +50,7 @@ def operate_instance(
                 token=who.token,
                 reason=who.reason,
             ),
+            again=True,
         )
     note(
         draft,
@@ -79,7 +83,7 @@ def operate_server(
     before = draft.get(SERVER_OPERATION, key)
     after: ServerOperation | None = None
     if complete:
-        draft.remove(SERVER_OPERATION, key)
+        draft.bury(SERVER_OPERATION, key)
     else:
         after = draft.put(
             SERVER_OPERATION,
@@ -91,6 +95,7 @@ def operate_server(
                 token=who.token,
                 reason=who.reason,
             ),
+            again=True,
         )
     note(
         draft,
@@ -123,14 +128,14 @@ def operate_zone(
     name = identifier("operation", operation)
     key = key_of(region, service, zone, name)
     before = draft.get(ZONE_OPERATION, key)
-    after = before
+    after: ZoneOperation | None = None
     if complete:
-        draft.remove(ZONE_OPERATION, key)
-        after = None
-    elif before is None:
+        draft.bury(ZONE_OPERATION, key)
+    else:
         after = draft.put(
             ZONE_OPERATION,
-            ZoneOperation(
+            before
+            or ZoneOperation(
                 region_id=region,
                 service_id=service,
                 zone_id=zone,
@@ -139,6 +144,7 @@ def operate_zone(
                 token=who.token,
                 reason=who.reason,
             ),
+            again=True,
         )
     note(
         draft,
