@@ -60,7 +60,7 @@ class Tables:
         origin: int,
         clock: Clock,
     ) -> None:
-        """`origin` is that of this node."""
+        """`origin` is that of the audits of this node."""
         self.origin = origin
         self.replicas: dict[str, Replica] = {replica.name: replica for replica in replicas}
         assert len(self.replicas) == len(replicas), "two tables of one name"

@@ -71,7 +71,7 @@ def build_cluster(
         [RecordReplica(management, registry, effects, writer.store), instances],
         instances=instances,
         audits=ManagementAudits(management, writer.store),
-        origin=registry.origin,
+        origin=management.audit_origin,
         clock=clock,
     )
     return Cluster(
