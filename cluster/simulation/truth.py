@@ -33,6 +33,8 @@ class TrueInstance:
     heard_by: str = ""
     """The node that last acknowledged a register or a heartbeat."""
     heard_s: float = -math.inf
+    inherits: bool = False
+    """Its predecessor unregistered; a node that has not heard of that cannot tell the two apart, and will bury both."""
     confirmed: bool = False
     """Since it last registered a heartbeat was acknowledged: the nodes have had time to agree that it is there."""
     steady_s: float = math.inf
@@ -45,7 +47,7 @@ class TrueInstance:
 
     def registered(self, node: str, *, now_s: float) -> None:
         """A node acknowledged a registration."""
-        self.fate = Fate.LIVING
+        self.fate, self.inherits = Fate.LIVING, False
         self.confirmed, self.steady_s = False, math.inf
         self.heard_by, self.heard_s, self.at_node_s = node, now_s, now_s
 
@@ -64,7 +66,7 @@ class TrueInstance:
 
     def is_steady(self, *, now_s: float, every_s: float) -> bool:
         """Whether its heartbeats come through, at least every third."""
-        return self.fate is Fate.LIVING and self.confirmed and now_s - self.heard_s <= every_s
+        return self.fate is Fate.LIVING and self.confirmed and not self.inherits and now_s - self.heard_s <= every_s
 
 
 @dataclass(slots=True, eq=False)
@@ -90,4 +92,6 @@ class Truth:
 
     def put(self, instance: TrueInstance) -> None:
         """A process begins. It takes the place of its predecessor."""
+        before = self.instances.get(instance.key)
+        instance.inherits = before is not None and (before.fate is Fate.UNREGISTERED or before.inherits)
         self.instances[instance.key] = instance
