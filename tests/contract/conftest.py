@@ -46,7 +46,9 @@ def shared_node(fast_lane: bool, tmp_path_factory: pytest.TempPathFactory) -> It
     yield share
     try:
         for node in nodes.values():
-            node.stop()
+            node.ask_to_stop()
+        for node in nodes.values():
+            node.must_have_stopped()
     finally:
         for node in nodes.values():
             node.destroy()

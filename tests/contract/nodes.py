@@ -28,16 +28,17 @@ STOP_S: Final = 10.0
 
 REGION: Final = "lab"
 ZONE: Final = "zone1"
+LEASE_S: Final = 3600
 
 BASE: Final[Settings] = {
     "node": {"region": REGION, "zone": ZONE, "port": 0},
     "data": {"directory": ":memory:"},
     "logging": {"format": "json"},
-    "registry": {"preservation_min_renewals": 1_000_000},
+    "registry": {"lease_ttl_s": LEASE_S, "preservation_min_renewals": 1_000_000},
     "rate_limits": {"status": 1_000_000, "operations": {"status.get-leases": 1_000_000}},
 }
-"""Region and zone of the captured exchanges; limits that the tests do not run into, and no self-preservation because
-other tests fell silent."""
+"""Region and zone of the captured exchanges. What other tests left behind may neither expire under a test nor look
+like a catastrophe, and status queries may be asked more often than thirty times in ten seconds."""
 
 
 def merged(*layers: Settings) -> dict[str, dict[str, object]]:
@@ -60,6 +61,7 @@ class NodeProcess:
         self.port = 0
         self._child = Child(node_command(directory / "artemis.toml"), directory / "node.log")
         self._read = 0
+        self._stopping = False
 
     @property
     def url(self) -> str:
@@ -112,9 +114,13 @@ class NodeProcess:
         """Return when a SIGSTOP has taken effect."""
         await eventually(lambda: self._stat()[0] == "T")
 
-    def stop(self) -> None:
-        """End it, politely, and insist on a clean end and a clean log. Does nothing when it has ended."""
-        if self._child.signal(signal.SIGTERM):
+    def ask_to_stop(self) -> None:
+        """Send it SIGTERM, if it runs."""
+        self._stopping = self._child.signal(signal.SIGTERM)
+
+    def must_have_stopped(self) -> None:
+        """Wait for its end after `ask_to_stop`, and insist on a clean one, and on a clean log."""
+        if self._stopping:
             deadline_s = time.monotonic() + STOP_S
             while self._child.pid is not None and time.monotonic() < deadline_s:
                 select.select([], [], [], POLL_S)

@@ -58,7 +58,9 @@ DIFFERENT: dict[str, Any] = {
 async def test_a_captured_exchange_is_answered_in_the_same_way(
     start_node: StartNode, fast_lane: bool, managed: bool
 ) -> None:
-    node = start_node({"node": {"fast_lane": fast_lane}, "management": {"enabled": managed}})
+    node = start_node(
+        {"node": {"fast_lane": fast_lane}, "registry": {"lease_ttl_s": 20}, "management": {"enabled": managed}}
+    )
     for exchange in EXCHANGES:
         if exchange.management in (None, managed):
             answer = await post(node, exchange.path, exchange.request)

@@ -248,7 +248,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     try:
         trio.run(write)
-        node.stop()
+        node.ask_to_stop()
+        node.must_have_stopped()
     finally:
         node.destroy()
     return home / "data"

@@ -8,7 +8,7 @@ import pytest
 
 from .building import INSTANCE_FIELDS, SUCCESS, instance, place, register
 from .matching import COUNT_AS_TEXT, EPOCH_MS, LOCAL_TIME, NEVER, Containing, Including, Text, Whole
-from .nodes import REGION, ZONE, NodeProcess
+from .nodes import LEASE_S, REGION, ZONE, NodeProcess
 from .wire import RPC, ask, get, post, rpc
 
 
@@ -114,7 +114,7 @@ def leases(it: Situation) -> dict[str, Any]:
         "creationTime": LOCAL_TIME,
         "renewalTime": LOCAL_TIME,
         "evitionTime": NEVER,
-        "ttl": 20_000,
+        "ttl": LEASE_S * 1000,
     }
     return Including(
         {
@@ -135,7 +135,7 @@ def no_leases(it: Situation) -> dict[str, Any]:
 
 
 def configuration(it: Situation) -> dict[str, Any]:
-    properties = Including({"node.region": Text(r"lab \(.*artemis\.toml\)"), "registry.lease_ttl_s": Text(r"20 .*")})
+    properties = Including({"node.region": Text(r"lab \(.*artemis\.toml\)"), "registry.legacy_ttl_s": "90 (default)"})
     return {"sources": Including({}), "properties": properties, "responseStatus": SUCCESS}
 
 
