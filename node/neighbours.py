@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from artemis.actors.clock import Clock
@@ -22,9 +23,11 @@ from artemis.store.instances import Instance
 from artemis.store.journal import Journal
 from artemis.store.management.management import Management
 from artemis.store.registry import Registry
-from artemis.transport.peers.rpc_peer import RpcPeer
 
 from .config import Config
+
+if TYPE_CHECKING:
+    from artemis.transport.peers.rpc_peer import RpcPeer
 
 INCARNATION = "cluster_incarnation"
 
@@ -106,7 +109,10 @@ def start_rpc_peers(
         outcome = registry.register(instances, now_s=clock.now_s(), now_ms=clock.now_ms())
         effects.merged(outcome.entries, outcome.changes)
 
-    def build(url: str) -> RpcPeer:
+    def build(url: str) -> "RpcPeer":
+        # Its HTTP client is a third of the time that a node needs to start, and few clusters have such peers.
+        from artemis.transport.peers.rpc_peer import RpcPeer
+
         peer = RpcPeer(
             url,
             region_id=settings.region,
