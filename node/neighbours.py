@@ -110,7 +110,7 @@ def start_rpc_peers(
         effects.merged(outcome.entries, outcome.changes)
 
     def build(url: str) -> "RpcPeer":
-        # Its HTTP client is a third of the time that a node needs to start, and few clusters have such peers.
+        # Its HTTP client takes a tenth of the time that a node needs to start, and few clusters have such peers.
         from artemis.transport.peers.rpc_peer import RpcPeer
 
         peer = RpcPeer(
