@@ -158,9 +158,8 @@ class RealCluster:
         return status
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """What a node wrote to its log. A line that is no event is an error."""
-        text = self.launcher.state.log_file(name).read_text(encoding="utf-8", errors="replace")
-        return [_event(line) for line in text.splitlines()]
+        """The log of a node."""
+        return read_events(self.launcher.state.log_file(name))
 
     async def says(self, name: str, text: str, within_s: float = 10.0) -> dict[str, Any]:
         """Wait until an event of a node's log, since it was begun, contains a text."""
@@ -173,6 +172,11 @@ class RealCluster:
         event = find()
         assert event is not None
         return event
+
+
+def read_events(log_file: Path) -> list[dict[str, Any]]:
+    """What a node wrote. A line that is no event is an error."""
+    return [_event(line) for line in log_file.read_text(encoding="utf-8", errors="replace").splitlines()]
 
 
 def _event(line: str) -> dict[str, Any]:

@@ -8,18 +8,18 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import trio
 
-from artemis.cluster.processes import free_ports
+from artemis.cluster.processes import Child, free_ports, node_command
+from artemis.cluster.topology import encode_toml
 from artemis.cluster.watch import read_metrics
 
-from ...contract.nodes import NodeProcess
 from ...contract.waiting import eventually
 from ...contract.wire import ask, rpc
 from .clients import instance, open_fleet
-from .clusters import LEASE_S, REGION, SECRET, SETTINGS, Place, merged, while_time_passes
+from .clusters import LEASE_S, REGION, SECRET, SETTINGS, START_S, Place, merged, read_events, while_time_passes
 from .observers import GRACE_S, ids_at, open_observers
 
 SERVICE: Final = "real.moves"
@@ -36,7 +36,8 @@ class Moving:
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.places = {name: Place(name, "127.0.0.1", port) for name, port in ports.items()}
         self.urls = {name: NOWHERE if name == original else self.places[name].url for name in names}
-        self.nodes: dict[str, NodeProcess] = {}
+        self._directory = directory
+        self._children: dict[str, Child] = {}
         for name in names:
             rpc_peers = [other for other in names if other != name and original in (name, other)]
             settings = merged(
@@ -52,16 +53,45 @@ class Moving:
                     },
                 },
             )
-            self.nodes[name] = NodeProcess(directory / name, settings)
+            home = directory / name
+            home.mkdir()
+            (home / "artemis.toml").write_text(encode_toml(settings), encoding="utf-8")
+            self._children[name] = Child(node_command(home / "artemis.toml"), self._log(name))
+
+    def _log(self, name: str) -> Path:
+        return self._directory / name / "node.log"
+
+    async def up(self, name: str) -> str:
+        """Start a node and wait until it is up; what it says about why."""
+        before = len(read_events(self._log(name))) if self._log(name).exists() else 0
+        self._children[name].start()
+
+        def reasons() -> list[str]:
+            messages = [event["message"] for event in read_events(self._log(name))[before:]]
+            return [message for message in messages if "this node is up" in message]
+
+        await eventually(lambda: bool(reasons()), START_S)
+        return reasons()[0]
+
+    def kill(self, name: str) -> None:
+        self._children[name].kill()
 
     def forget(self, name: str) -> None:
-        """Take away what a node has on disk."""
-        shutil.rmtree(self.nodes[name].directory / "data")
+        """Take away what a node that does not run has on disk."""
+        shutil.rmtree(self._directory / name / "data")
 
-    async def up(self, name: str) -> dict[str, Any]:
-        """Start a node and wait until it is up; what it says about why."""
-        self.nodes[name].launch()
-        return await self.nodes[name].says("this node is up")
+    async def stop(self) -> None:
+        """End all nodes in good order, and look through their logs."""
+        async with trio.open_nursery() as nursery:
+            for child in self._children.values():
+                nursery.start_soon(child.stop)
+        for name in self._children:
+            errors = [event for event in read_events(self._log(name)) if event["level"] in ("error", "critical")]
+            assert not errors, f"node {name} complained: {errors[:5]}"
+
+    def destroy(self) -> None:
+        for child in self._children.values():
+            child.kill()
 
     async def calls(self, name: str) -> dict[str, float]:
         """How many calls of each replication endpoint a node has answered."""
@@ -84,11 +114,9 @@ async def open_moving(directory: Path, names: Sequence[str], *, original: str) -
                 for name in names:
                     nursery.start_soon(moving.up, name)
             yield moving
-            for node in moving.nodes.values():
-                node.stop()
+            await moving.stop()
     finally:
-        for node in moving.nodes.values():
-            node.destroy()
+        moving.destroy()
 
 
 async def holds(place: Place, ids: set[str]) -> bool:
@@ -121,12 +149,12 @@ async def test_a_cluster_can_be_moved_over_node_by_node(tmp_path: Path) -> None:
                 await while_time_passes(1.25 * LEASE_S)  # heartbeats alone keep them there, across the dialect
                 seeing_old.judge()
                 seeing_new.judge()
-            await moving.nodes["newer"].kill()  # or it would be asked first
+            moving.kill("newer")  # or it would be asked first
             for name, other, known in (("new", "old", at_old.alive), ("old", "new", at_new.alive)):
-                await moving.nodes[name].kill()
+                moving.kill(name)
                 moving.forget(name)
                 said = await moving.up(name)
-                assert f"synchronised with {moving.urls[other]}" in said["message"], said
+                assert f"synchronised with {moving.urls[other]}" in said, said
                 assert (await ids_at(moving.places[name], SERVICE) or set()) >= known, "ready without a cold start"
                 assert (await moving.calls(other))["replicate-services"] == 1
                 await eventually(partial(holds, moving.places[name], everybody), POLL_S)
