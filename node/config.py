@@ -288,7 +288,13 @@ class ManagementSection:
 class CorsSection:
     """Which web pages may read the answers of this node."""
 
-    origins: Annotated[tuple[str, ...], Meta(description="Origins that may; * for every one; empty for none.")] = ("*",)
+    origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Origins that may use every path; * for all origins, on the paths under /artemis only;"
+            " empty for none."
+        ),
+    ] = ("*",)
     credentials: Annotated[bool, Meta(description="Let browsers send cookies; needs a list of origins without *.")] = (
         False
     )

@@ -77,7 +77,9 @@ def server_limits(config: Config) -> Limits:
 
 
 def cors(config: Config) -> Cors:
-    return Cors(origins=config.cors.origins, credentials=config.cors.credentials)
+    """Pages of every origin may ask, as the RPC contract has it, but not change: named ones may do both."""
+    prefixes = ("/artemis/",) if "*" in config.cors.origins else ("/",)
+    return Cors(prefixes=prefixes, origins=config.cors.origins, credentials=config.cors.credentials)
 
 
 def session_settings(config: Config) -> SessionSettings:

@@ -94,7 +94,7 @@ BETTER: Final[dict[str, Deviation]] = {
     ),
     "management-origins": Deviation(
         "every path may be called by scripts of every origin",
-        "the paths under /artemis may; management, which changes things, may not",
+        "the paths under /artemis may; management, which changes things, only by scripts of origins that are named",
         "a page that an operator happens to visit must not be able to pull out a zone",
         "test_scripts_of_other_origins_get_no_access_to_management",
     ),

@@ -34,8 +34,9 @@ GATED: Final[Any] = {
         "black_list_discovery": ["10.0.0.1", "127.0.0.1"],
         "black_list_discoveries": ["10.0.0.1"],
     },
+    "cors": {"origins": ["http://console.example"], "credentials": True},
 }
-"""Few connections, and black lists that name us."""
+"""Few connections, black lists that name us, and one origin whose pages may do everything."""
 
 SMALL: Final[Any] = {
     "limits": {

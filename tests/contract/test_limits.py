@@ -11,7 +11,7 @@ from .building import PARTIAL, SUCCESS, ids_of, instance, key_of, place, registe
 from .conftest import StartNode
 from .flavours import BUSY, GATED, GUARDED, PER_CLIENT, SMALL, UNLIMITED
 from .nodes import NodeProcess
-from .sockets import HEARTBEAT, websocket
+from .sockets import HEARTBEAT, WATCH, websocket
 from .wire import PATIENCE_S, REST, RPC, Connection, ask, connected, encoded, get, message, post, rest, rpc
 
 REGISTER = f"{RPC}/registry/register.json"
@@ -220,6 +220,16 @@ async def test_a_full_node_takes_nobody_new_and_keeps_who_is_there(start_node: S
     assert "limits.instances" in failed["errorMessage"]
     answer = await rpc(node, "registry/heartbeat", {"instances": [instance(name, "i1"), instance(name, "i2")]})
     assert answer["responseStatus"] == SUCCESS
+
+
+async def test_the_limit_of_texts_can_be_set(shared_node: StartNode) -> None:
+    node = shared_node(SMALL)
+    for path in (HEARTBEAT, WATCH):
+        async with websocket(node, path) as session:
+            await session.send("x" * 1024)
+            await session.receive()
+            await session.send("x" * 1025)
+            assert (await session.closed())[0] == 1009
 
 
 async def trickle(connection: Connection, head: bytes) -> None:

@@ -9,6 +9,8 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from .building import SUCCESS, ids_of, instance, register
+from .conftest import StartNode
+from .flavours import GATED
 from .nodes import REGION, NodeProcess
 from .wire import REST, RPC, ask, connected, encoded, get, java_message, message
 
@@ -286,6 +288,21 @@ async def test_options_are_answered_with_what_was_asked_for(node: NodeProcess, p
 async def test_options_without_a_question_are_answered_too(node: NodeProcess, path: str) -> None:
     answer = await ask(node, "OPTIONS", path)
     assert (answer.status, answer.body) == (200, b"")
+
+
+async def test_an_origin_that_an_operator_names_may_use_every_path_and_no_other_origin_may(
+    shared_node: StartNode,
+) -> None:
+    node = shared_node(GATED)
+    for path in (NODE_STATUS, REGISTER, GROUPS, "/api/routing/groups"):
+        for method, body in (("POST", b"{}"), ("OPTIONS", None)):
+            asked = {"access_control_request_method": "POST"}
+            named = await ask(node, method, path, body, origin="http://console.example", **asked)
+            assert named.header("access-control-allow-origin") == "http://console.example"
+            assert named.header("access-control-allow-credentials") == "true"
+            assert "Origin" in (named.header("vary") or "")
+            other = await ask(node, method, path, body, origin="http://evil.example", **asked)
+            assert not [name for name, _ in other.headers if name.startswith("access-control-allow")]
 
 
 # Several requests
