@@ -49,14 +49,18 @@ class ServiceClient:
         rng.shuffle(self._nodes)
         self._asks_first = rng.random() < 0.5
         """It heartbeats first and registers what is unknown, like the Java client."""
+        self._data = 0
+        self._is_saved = True
+        """Nothing is left to be registered."""
 
     async def run(self) -> None:
         """Live, die, and live again."""
         await trio.sleep(self._rng.uniform(0, self._scenario.heartbeat_s))
         while not self._calm.is_set():
             instance = TrueInstance((self._service_id.lower(), self.name), self._ip, self._zone)
-            instance.data = self._rng.randrange(1000)
+            instance.data = self._next_data()
             self._truth.put(instance)
+            self._is_saved = True
             await self._live(instance)
             if instance.fate is Fate.UNREGISTERED and self._rng.random() < 0.5:
                 continue  # a deployment: the next process is there at once
@@ -66,7 +70,7 @@ class ServiceClient:
     async def _live(self, instance: TrueInstance) -> None:
         known = False
         while True:
-            if known or self._asks_first:
+            if (known or self._asks_first) and self._is_saved:
                 answered = await self._heartbeat(instance)
             else:
                 answered = await self._register(instance)
@@ -85,7 +89,8 @@ class ServiceClient:
                 await self._unregister(instance)
                 return True
             case 2:
-                instance.data += 1
+                instance.data = self._next_data()
+                instance.unsure()
                 await self._register(instance)
             case 3:
                 self._rng.shuffle(self._nodes)
@@ -109,13 +114,16 @@ class ServiceClient:
         if failed:
             self._history.add(self.name, f"is not known by {node}")
             return await self._register(instance)
-        if not instance.confirmed:
-            self._history.add(self.name, f"is confirmed by {node}")
-        instance.renewed(node, now_s=trio.current_time(), every_s=3 * self._scenario.heartbeat_s)
+        known = self._wire.knows(node, instance.key, _data(instance))
+        if known is not instance.confirmed:
+            self._history.add(self.name, f"is {'confirmed' if known else 'taken for its predecessor'} by {node}")
+        every_s = 3 * self._scenario.heartbeat_s
+        instance.renewed(node, known=known, now_s=trio.current_time(), every_s=every_s)
         return True
 
     async def _register(self, instance: TrueInstance) -> bool:
         asked = await self._ask("register", instance)
+        self._is_saved = asked is not None
         if asked is None:
             return False
         self._history.add(self.name, f"is registered at {asked[0]} as {instance.data}")
@@ -123,7 +131,7 @@ class ServiceClient:
         return True
 
     async def _unregister(self, instance: TrueInstance) -> None:
-        instance.leaving()
+        instance.unsure()
         for _ in range(UNREGISTER_ROUNDS):
             asked = await self._ask("unregister", instance)
             if asked is not None:
@@ -155,5 +163,13 @@ class ServiceClient:
             "instanceId": self.name,
             "ip": instance.ip,
             "url": f"http://{instance.ip}:80/",
-            "metadata": {"data": str(instance.data)},
+            "metadata": {"data": _data(instance)},
         }
+
+    def _next_data(self) -> int:
+        self._data += 1
+        return self._data
+
+
+def _data(instance: TrueInstance) -> str:
+    return f"no. {instance.data}."

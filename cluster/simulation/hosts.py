@@ -232,6 +232,11 @@ class Host:
         """The simulation is over."""
         self._disk.scrap()
 
+    def holds(self, key: tuple[str, str], text: str) -> bool:
+        """Whether the registry has this instance, registered with data that contain a text."""
+        entry = None if self.node is None else self.node.registry.find(*key)
+        return entry is not None and entry.live and text.encode() in entry.json
+
     # For clients
 
     async def call(self, method: str, path: str, body: bytes, ip: str) -> Reply | None:

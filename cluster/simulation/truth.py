@@ -29,14 +29,14 @@ class TrueInstance:
     zone: str
     fate: Fate = Fate.NEW
     data: int = 0
-    """Changes with each change of its metadata."""
+    """A number in its metadata, another one for each process and each change."""
     heard_by: str = ""
     """The node that last acknowledged a register or a heartbeat."""
     heard_s: float = -math.inf
-    inherits: bool = False
-    """Its predecessor unregistered; a node that has not heard of that cannot tell the two apart, and will bury both."""
     confirmed: bool = False
-    """Since it last registered a heartbeat was acknowledged: the nodes have had time to agree that it is there."""
+    """Since it last registered, a heartbeat was acknowledged by a node that holds that very registration. (A node that
+    holds the one of its predecessor acknowledges as well, and will bury both when it hears that the first one left.)
+    """
     steady_s: float = math.inf
     """Since when it has been confirmed, and heard at least every third heartbeat."""
     at_node_s: float = math.inf
@@ -47,26 +47,28 @@ class TrueInstance:
 
     def registered(self, node: str, *, now_s: float) -> None:
         """A node acknowledged a registration."""
-        self.fate, self.inherits = Fate.LIVING, False
+        self.fate = Fate.LIVING
         self.confirmed, self.steady_s = False, math.inf
         self.heard_by, self.heard_s, self.at_node_s = node, now_s, now_s
 
-    def renewed(self, node: str, *, now_s: float, every_s: float) -> None:
-        """A node acknowledged a heartbeat; they are to come every so often."""
-        if not self.confirmed or now_s - self.heard_s > every_s:
+    def renewed(self, node: str, *, known: bool, now_s: float, every_s: float) -> None:
+        """A node acknowledged a heartbeat; `known`: of this very process. They are to come every so often."""
+        if not known:
+            self.steady_s = math.inf
+        elif not self.confirmed or now_s - self.heard_s > every_s:
             self.steady_s = now_s
         if node != self.heard_by:
             self.at_node_s = now_s
-        self.fate, self.confirmed = Fate.LIVING, True
+        self.fate, self.confirmed = Fate.LIVING, known
         self.heard_by, self.heard_s = node, now_s
 
-    def leaving(self) -> None:
-        """It is about to unregister: some nodes may know before it does that it is gone."""
+    def unsure(self) -> None:
+        """It is about to change or to unregister: nodes may know before it does that they have been told."""
         self.confirmed, self.steady_s = False, math.inf
 
     def is_steady(self, *, now_s: float, every_s: float) -> bool:
         """Whether its heartbeats come through, at least every third."""
-        return self.fate is Fate.LIVING and self.confirmed and not self.inherits and now_s - self.heard_s <= every_s
+        return self.fate is Fate.LIVING and self.confirmed and now_s - self.heard_s <= every_s
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +94,4 @@ class Truth:
 
     def put(self, instance: TrueInstance) -> None:
         """A process begins. It takes the place of its predecessor."""
-        before = self.instances.get(instance.key)
-        instance.inherits = before is not None and (before.fate is Fate.UNREGISTERED or before.inherits)
         self.instances[instance.key] = instance

@@ -46,6 +46,10 @@ class Wire:
             return msgspec.json.decode(reply.body, type=dict[str, object])
         raise Unanswered(f"no answer from {far}", reached=reached)
 
+    def knows(self, node: str, key: tuple[str, str], text: str) -> bool:
+        """Whether a node holds an instance with this text in it. Clients cannot ask so much; their chronicle may."""
+        return self._hosts[node].holds(key, text)
+
     async def _travel(self, source: str, target: str) -> None:
         await trio.sleep(self._network.delay_s(source, target))
         if self._network.faults.flow(source, target).cut is not Cut.NONE:

@@ -1,0 +1,135 @@
+"""The failures of earlier registries, planted in the nodes of a simulation: each replaces one part by a worse one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+import trio
+
+from artemis.actors.conversation import Conversation
+from artemis.actors.frames import States
+from artemis.actors.membership import Membership
+from artemis.actors.outbox import Outbox
+from artemis.actors.reconciler import Reconciler, Round
+from artemis.actors.sweeper import LeaseSweeper
+from artemis.actors.teller import Teller
+from artemis.store.leases import Entry
+from artemis.store.registry import Registry, SweepOutcome
+from artemis.store.table import InstanceTable, Outcome
+
+BATCH_S = 0.1
+
+
+def expiry_is_replicated(patch: pytest.MonkeyPatch) -> None:
+    """Pitfall 1: a node that hears no heartbeats expires the instances, and tells its peers to delete them."""
+
+    def step(self: LeaseSweeper) -> SweepOutcome:
+        now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
+        lease_s = self._registry.lease_time(now_s)
+        due = [
+            (service.key, entry.key)
+            for service in self._registry.services.values()
+            for entry in service.entries.values()
+            if entry.live and entry.deadline_s <= lease_s
+        ]
+        outcome = self._registry.unregister(due, now_s=now_s, now_ms=now_ms)
+        self._effects.written(outcome.entries, (), outcome.changes)
+        return SweepOutcome()
+
+    patch.setattr(LeaseSweeper, "_step", step)
+
+
+def ready_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Pitfall 2: a node that starts reports up at once, and hands out what it has: nothing."""
+    patch.setattr(Membership, "_ready", lambda self, *, now_s: None if self.is_synchronised else "it has just started")
+
+
+def nothing_repairs(patch: pytest.MonkeyPatch) -> None:
+    """Pitfall 3: what happens while a peer is down is dropped, and nothing ever repairs it."""
+    _no_anti_entropy(patch)
+    offer = Outbox.offer
+
+    def offer_while_linked(self: Teller, table: str, keys: list[str]) -> None:
+        if self._links.current is not None:
+            offer(self._outbox, table, keys, now_ms=self._clock.now_ms())
+            self._stir.set()
+
+    patch.setattr(Teller, "_offer", offer_while_linked)
+    patch.setattr(Outbox, "rewind", lambda self: self._flights.clear())
+
+
+def unknown_renewals_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Pitfall 4: a replicated heartbeat for an instance that the peer does not know is ignored for ever."""
+    _no_anti_entropy(patch)
+    patch.setattr(Conversation, "_want", lambda self, keys: None)
+
+
+def commands_by_type(patch: pytest.MonkeyPatch) -> None:
+    """Pitfall 5: within one batch, registrations are sent first and removals after them, whatever came first."""
+    offer_states, next_news = Teller.offer_states, Teller._next_news
+    tell_news = Teller._tell_news
+    removed: dict[Teller, dict[str, None]] = {}
+
+    def offer(self: Teller, entries: Iterable[Entry]) -> None:
+        entries = list(entries)
+        removed.setdefault(self, {}).update({entry.full_key: None for entry in entries if not entry.live})
+        offer_states(self, entries)
+
+    def news(self: Teller) -> States | None:
+        found = next_news(self)
+        gone = removed.get(self)
+        if found is None or not gone or found.table != "instances":
+            return found
+        rows = [row for row in _rows_of(found) if row[2] is not None]
+        rows += [(key, 0, None, 0, 0) for key in gone]
+        gone.clear()
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        return States(found.table, *columns, sequence=found.sequence, stamp_ms=found.stamp_ms)
+
+    async def tell(self: Teller) -> None:
+        conversation = self._conversation
+
+        async def after_a_while() -> Conversation:
+            await trio.sleep(BATCH_S)
+            return await conversation()
+
+        self._conversation = after_a_while  # type: ignore[method-assign]
+        await tell_news(self)
+
+    def merge(self: Registry, states: Sequence[Any], *, via: int, now_s: float, now_ms: int) -> Outcome:
+        """Whatever comes is done: there are no versions to tell what is older."""
+        found = [(key, self.clock.next(now_ms) if version == 0 else version, *rest) for key, version, *rest in states]
+        return merge_by_version(self, found, via=via, now_s=now_s, now_ms=now_ms)
+
+    merge_by_version = Registry.merge
+    patch.setattr(Teller, "offer_states", offer)
+    patch.setattr(Teller, "_next_news", news)
+    patch.setattr(Teller, "_tell_news", tell)
+    patch.setattr(Registry, "merge", merge)
+
+
+def pauses_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    """Pitfall 13: a node that was paused believes that all leases ran out meanwhile."""
+    patch.setattr(InstanceTable, "lease_time", lambda self, now_s: now_s)
+
+
+def _no_anti_entropy(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: Reconciler, conversation: Conversation) -> Round:
+        await trio.lowlevel.checkpoint()
+        return Round()
+
+    patch.setattr(Reconciler, "round", nothing)
+
+
+def _rows_of(frame: States) -> Iterable[tuple[str, int, bytes | None, int, int]]:
+    return zip(frame.keys, frame.versions, frame.values, frame.ages, frame.origins, strict=True)
+
+
+PLANTS = {
+    1: expiry_is_replicated,
+    2: ready_at_once,
+    3: nothing_repairs,
+    4: unknown_renewals_are_ignored,
+    5: commands_by_type,
+    13: pauses_are_not_noticed,
+}

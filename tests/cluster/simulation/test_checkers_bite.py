@@ -1,0 +1,43 @@
+"""Failures that earlier registries shipped are planted in the nodes, and the checker whose promise they break sees it.
+
+The seeds are early ones that show it, so that a run is short; `SEEDS_MAX` is what may be searched when the simulation
+has changed and they no longer do.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+
+from artemis.cluster.simulation.scenario import Scenario
+from artemis.cluster.simulation.simulation import Result, simulate
+
+from .plants import PLANTS
+
+SEEDS_MAX = 200
+
+EVICTED, LOST, DIFFERENT = "NoSurpriseEviction", "NoLiveInstanceLost", "Convergence"
+
+CASES = [
+    pytest.param(1, {EVICTED, LOST}, 1, id="expiry is replicated"),
+    pytest.param(2, {LOST}, 1, id="ready before it has synchronised"),
+    pytest.param(3, {DIFFERENT, LOST}, 1, id="events for a peer that is down are dropped"),
+    pytest.param(4, {DIFFERENT, LOST}, 1, id="renewals of unknown instances are ignored"),
+    pytest.param(5, {EVICTED, LOST, DIFFERENT}, 1, id="commands are batched by type"),
+    pytest.param(13, {EVICTED}, 1, id="pauses are not noticed"),
+]
+
+
+def search(first: int) -> Iterable[Result]:
+    """The results of seeds from the first on."""
+    return (simulate(seed, Scenario()) for seed in range(first, first + SEEDS_MAX))
+
+
+@pytest.mark.parametrize(("pitfall", "checkers", "first"), CASES)
+def test_a_planted_pitfall_is_seen(pitfall: int, checkers: set[str], first: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        PLANTS[pitfall](patch)
+        failed = next((result for result in search(first) if not result.ok), None)
+    assert failed is not None, f"{SEEDS_MAX} seeds did not show it"
+    assert failed.violations[0].checker in checkers, f"seed {failed.seed}: {failed.violations[0]}"
+    untouched = simulate(failed.seed, Scenario())
+    assert untouched.ok, f"seed {failed.seed} fails by itself: {untouched.violations[0]}"
