@@ -21,7 +21,7 @@ FAILURES_MAX = 5
 @click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many seeds to run.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first of them.")
 @click.option("--nodes", type=click.IntRange(2, NODES_MAX), default=3, show_default=True, help="Nodes of the cluster.")
-@click.option("--minutes", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Minutes of trouble.")
+@click.option("--minutes", type=click.FloatRange(0.1), default=0.75, show_default=True, help="Minutes of trouble.")
 @click.option("--clients", type=click.IntRange(3, 200), default=9, show_default=True, help="Services that register.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes.  [default: one per processor]")
 @click.option("--events", "shown", type=int, default=SHOWN, show_default=True, help="Events shown of a failure.")

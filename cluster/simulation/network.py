@@ -5,6 +5,7 @@ silent cut holds everything back until it heals or somebody loses patience; a re
 All chance comes from one generator, and all time from Trio's clock, so a seed repeats everything.
 """
 
+import math
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -285,10 +286,12 @@ class _Pipe:
         self._broken = False
         self._ended = False
         self._changed = trio.Event()
+        self._due = trio.CancelScope()
+        """Ends the wait of the reader when the first frame may arrive."""
 
     async def put(self, frame: bytes) -> None:
         """Send a frame; waits for room."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while self._size > BUFFER_BYTES and not self._broken and not self._ended:
             await self._changed.wait()
         if self._broken or self._ended:
@@ -307,14 +310,14 @@ class _Pipe:
 
     async def get(self) -> bytes:
         """The next frame, when its time has come and the flow is not cut."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while not self._broken:
-            if not self._frames or self._network.faults.flow(self.source, self.target).cut is not Cut.NONE:
+            if self._network.faults.flow(self.source, self.target).cut is not Cut.NONE:
                 await self._changed.wait()
                 continue
-            ready_s, frame = self._frames[0]
+            ready_s, frame = self._frames[0] if self._frames else (math.inf, None)
             if ready_s > trio.current_time():
-                with trio.move_on_at(ready_s):
+                with trio.CancelScope(deadline=ready_s) as self._due:
                     await self._changed.wait()
                 continue
             if frame is None:
@@ -350,7 +353,8 @@ class _Pipe:
         self._last_s = max(self._last_s, ready_s)
         self._frames.append((self._last_s, frame))
         self._size += len(frame or b"")
-        self.wake()
+        if len(self._frames) == 1:
+            self._due.deadline = self._last_s
 
 
 class SimulatedLink:

@@ -24,7 +24,7 @@ class Scenario:
     clients: int = 9
     subscribers: int = 3
     operators: int = 1
-    trouble_s: float = 60.0
+    trouble_s: float = 45.0
     """How long things go wrong. Afterwards everything is healed, and has to settle."""
     heartbeat_s: float = 2.5
     lease_s: float = 10.0

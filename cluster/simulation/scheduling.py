@@ -59,9 +59,14 @@ def host_of(task: Task) -> str:
     return task.context.get(HOST, "")
 
 
+def _runner() -> trio_run.Runner:
+    runner: trio_run.Runner = trio_run.GLOBAL_RUN_CONTEXT.runner  # pyright: ignore[reportAttributeAccessIssue]
+    return runner
+
+
 def take_over_queue() -> RunQueue:
     """Replace the queue of the Trio run that we are in by one that can freeze hosts."""
-    runner: trio_run.Runner = trio_run.GLOBAL_RUN_CONTEXT.runner  # pyright: ignore[reportAttributeAccessIssue]
+    runner = _runner()
     queue = RunQueue(iter(runner.runq))
     runner.runq = queue
     return queue
