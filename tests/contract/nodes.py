@@ -129,6 +129,11 @@ class NodeProcess:
             assert clean, f"the node did not stop in order:\n{self.log()}"
         assert not self.complaints(), f"the node complained:\n{self.log()}"
 
+    def stop(self) -> None:
+        """End it, politely, and insist on a clean end and a clean log. Does nothing when it has ended."""
+        self.ask_to_stop()
+        self.must_have_stopped()
+
     def destroy(self) -> None:
         """End it in whatever state it is; for cleaning up."""
         self._child.kill()

@@ -15,10 +15,12 @@ from ..transport.test_management_replay import LEFT_OUT, SHARED, Ids, expected
 from .conftest import LIMITS
 
 MANAGEMENT = "/api/management/"
+LEASES = {"registry": {"lease_ttl_s": 20}}
+"""As the original had them: the exchanges show the lease of an instance."""
 
 
 async def test_the_captured_exchanges_are_answered_over_the_wire_as_the_original_did(tmp_path: Path) -> None:
-    node, ids, left_out = NodeProcess(tmp_path, LIMITS).start(), Ids(), dict(LEFT_OUT)
+    node, ids, left_out = NodeProcess(tmp_path, {**LIMITS, **LEASES}).start(), Ids(), dict(LEFT_OUT)
     try:
         both = instance("i1", url="http://10.0.0.1:8090/"), instance("i2", ip="10.0.0.2")
         rows = [msgspec.Raw(encode_instance(each)) for each in both]
