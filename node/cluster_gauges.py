@@ -1,6 +1,7 @@
 """Which numbers of the cluster are published: links, frames, outboxes, replication lag, anti-entropy."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from artemis.actors.cluster import Cluster
 from artemis.actors.cluster_views import ClusterStatistics
@@ -8,6 +9,9 @@ from artemis.actors.exchange import LinkStatistics
 from artemis.actors.replicator import ReplicatorStatistics
 
 from .metrics import Labels, Metrics
+
+if TYPE_CHECKING:
+    from artemis.transport.peers.rpc_peer import RpcPeer, RpcStatistics
 
 
 def publish_cluster(metrics: Metrics, cluster: Cluster) -> None:
@@ -137,3 +141,18 @@ def _by_peer(
         return collect
 
     return each
+
+
+def publish_rpc_peers(metrics: Metrics, peers: "Mapping[str, RpcPeer]") -> None:
+    """What nodes of the original system were told, if there are any."""
+
+    def each(choose: "Callable[[RpcStatistics], float]") -> Callable[[], Mapping[Labels, float]]:
+        return lambda: {url: choose(peer.statistics()) for url, peer in peers.items()}
+
+    metrics.counters("artemis_rpc_peer_told", "Registrations and removals.", ("peer",), each(lambda s: s.told))
+    metrics.counters("artemis_rpc_peer_heartbeats", "Heartbeats told.", ("peer",), each(lambda s: s.heartbeats))
+    metrics.counters("artemis_rpc_peer_batches", "Requests that carried them.", ("peer",), each(lambda s: s.batches))
+    metrics.counters("artemis_rpc_peer_retries", "Calls repeated.", ("peer",), each(lambda s: s.retries))
+    metrics.counters("artemis_rpc_peer_dropped", "News too old, or refused.", ("peer",), each(lambda s: s.dropped))
+    metrics.counters("artemis_rpc_peer_bytes_sent", "In requests.", ("peer",), each(lambda s: s.bytes_sent))
+    metrics.gauges("artemis_rpc_peer_waiting", "News that waits.", ("peer",), each(lambda s: s.waiting))

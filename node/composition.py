@@ -20,7 +20,7 @@ from artemis.transport.push import Sessions
 from artemis.transport.requests import Route
 from artemis.transport.sockets import PeerRoute, SocketRoute
 
-from .cluster_gauges import publish_cluster
+from .cluster_gauges import publish_cluster, publish_rpc_peers
 from .config import Config
 from .core import Core, build_core, start_core
 from .gauges import publish_actors, publish_push, publish_registry
@@ -142,7 +142,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
     watch = LoopWatch(metrics)
     supervisor.start("loop watch", lambda: watch)
     cluster.start(supervisor)
-    start_rpc_peers(
+    rpc_peers = start_rpc_peers(
         cluster,
         supervisor,
         registry=core.registry,
@@ -150,6 +150,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
         clock=core.clock,
         addresses=config.cluster.dial,
     )
+    publish_rpc_peers(metrics, rpc_peers)
     return Node(
         core=core,
         node_id=node_id,

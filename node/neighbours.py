@@ -98,12 +98,14 @@ def start_rpc_peers(
     effects: Effects,
     clock: Clock,
     addresses: Mapping[str, str],
-) -> None:
+) -> "Mapping[str, RpcPeer]":
     """Replicate to those peers that are nodes of the original system, and learn from them at a cold start.
 
-    `addresses`: where to reach nodes to which their own URL does not lead from here.
+    `addresses`: where to reach nodes to which their own URL does not lead from here. Returns the peers by URL; a peer
+    whose actor is rebuilt is replaced in it.
     """
     settings = cluster.settings
+    peers: dict[str, RpcPeer] = {}
 
     def take_over(instances: Sequence[Instance]) -> None:
         outcome = registry.register(instances, now_s=clock.now_s(), now_ms=clock.now_ms())
@@ -122,9 +124,10 @@ def start_rpc_peers(
             take_over=take_over,
             address=addresses.get(url),
         )
-        effects.peers[url] = peer
+        effects.peers[url] = peers[url] = peer
         return peer
 
     for url, member in cluster.membership.members.items():
         if member.dialect == "rpc":
             supervisor.start(f"replicator {url}", partial(build, url), PATIENT)
+    return peers
