@@ -285,6 +285,8 @@ class _Pipe:
         self._last_s = 0.0
         self._broken = False
         self._ended = False
+        self._abandoned = False
+        """The receiver has gone; the sender learns that when the way back is open."""
         self._changed = trio.Event()
         self._due = trio.CancelScope()
         """Ends the wait of the reader when the first frame may arrive."""
@@ -292,14 +294,20 @@ class _Pipe:
     async def put(self, frame: bytes) -> None:
         """Send a frame; waits for room."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        while self._size > BUFFER_BYTES and not self._broken and not self._ended:
+        while self._size > BUFFER_BYTES and not self._is_closed():
             await self._changed.wait()
-        if self._broken or self._ended:
+        if self._is_closed():
             raise LinkLost(f"the link from {self.source} to {self.target} is closed")
         if self._network.breaks(self.source, self.target):
             self.reset()
             raise LinkLost("reset")
         self._append(frame)
+
+    def _is_closed(self) -> bool:
+        """Whether the sender knows that it cannot send any more."""
+        if self._abandoned and self._network.faults.flow(self.target, self.source).cut is Cut.NONE:
+            return True
+        return self._broken or self._ended
 
     def end(self) -> None:
         """Nothing follows. The other side learns it after everything that was sent."""
@@ -339,7 +347,7 @@ class _Pipe:
 
     def abandon(self) -> None:
         """Nobody will receive here any more."""
-        self._ended = True
+        self._abandoned = True
         self._network.forget(self)
         self.wake()
 

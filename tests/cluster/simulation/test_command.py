@@ -1,0 +1,40 @@
+"""`artemis cluster simulate`: what it prints, and how it ends."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from artemis.cluster.simulation.commands import simulate
+
+from .plants import PLANTS
+
+
+def test_seeds_that_pass_are_counted_and_the_command_succeeds() -> None:
+    found = CliRunner().invoke(simulate, ["--seeds", "1", "--minutes", "0.1", "--jobs", "1"])
+    assert found.exit_code == 0
+    assert found.output.startswith("1 seeds passed, 0 failed")
+
+
+def test_a_failure_shows_the_promise_the_last_events_and_how_to_repeat_it() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        PLANTS[3](patch)
+        found = CliRunner().invoke(simulate, ["--seeds", "1", "--first", "2", "--jobs", "1", "--events", "30"])
+    assert found.exit_code == 1
+    lines = found.output.splitlines()
+    assert lines[0] == "seed 2 failed"
+    assert "VIOLATION NoLiveInstanceLost" in found.output
+    assert "  artemis cluster simulate --seeds 1 --first 2" in lines
+    assert lines[-1] == "failed: 2"
+
+
+def test_scripts_get_one_object_per_failure_and_one_in_the_end() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        PLANTS[3](patch)
+        found = CliRunner().invoke(simulate, ["--seeds", "1", "--first", "2", "--jobs", "1", "--json"])
+    assert found.exit_code == 1
+    failure, numbers = [json.loads(line) for line in found.output.splitlines()]
+    assert failure["violations"][0]["checker"] == "NoLiveInstanceLost"
+    assert failure["command"] == "artemis cluster simulate --seeds 1 --first 2"
+    assert numbers["failed"] == 1
+    assert numbers["seeds"] == [2]
