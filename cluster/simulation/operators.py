@@ -1,7 +1,8 @@
-"""Operators: they pull instances, servers and zones of one service out and in, at whatever node they reach."""
+"""Operators: they pull things out and in, describe groups, and set weights, for one service and at any node."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import trio
 
@@ -9,6 +10,18 @@ from .history import History
 from .scenario import REGION, Scenario
 from .truth import Truth, Write
 from .wire import Unanswered, Wire, outcome_of
+
+_RULE = {"status": "active", "strategy": "weighted-round-robin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something to be written: what it is about, what is to hold from now on, and how to ask for it."""
+
+    subject: str
+    wanted: bool | int
+    path: str
+    body: Mapping[str, object]
 
 
 class Operator:
@@ -32,6 +45,7 @@ class Operator:
         self._history = history
         self._rng = rng
         self._calm = calm
+        self._number = 0
 
     async def run(self) -> None:
         """Decide something now and then, until all is calm."""
@@ -42,13 +56,13 @@ class Operator:
             await self._decide()
 
     async def _decide(self) -> None:
-        subject, path, body = self._choose()
-        wanted = self._rng.random() < 0.5
+        self._number += 1
+        decision = self._choose()
         node = self._rng.choice(self._scenario.names)
-        body |= {"operatorId": self.name, "token": "t", "operationComplete": not wanted}
-        write = Write(subject, wanted, node, asked_s=trio.current_time())
+        write = Write(decision.subject, decision.wanted, node, asked_s=trio.current_time())
+        body = {**decision.body, "operatorId": self.name, "token": "t", "operation": "pullout", "reason": "simulated"}
         try:
-            answer = await self._wire.ask(self.name, node, path, body)
+            answer = await self._wire.ask(self.name, node, f"/api/management/{decision.path}.json", body)
         except Unanswered as unanswered:
             if unanswered.reached:
                 self._truth.writes.append(write)
@@ -56,36 +70,44 @@ class Operator:
         if outcome_of(answer) == "success":
             write.acknowledged_s = trio.current_time()
             self._truth.writes.append(write)
-            self._history.add(self.name, f"pulls {subject} {'out' if wanted else 'in'} at {node}")
+            self._history.add(self.name, f"decides at {node}: {decision.subject} {decision.wanted}")
 
-    def _choose(self) -> tuple[str, str, dict[str, object]]:
-        """A subject, and how to ask for it to be pulled out."""
+    def _choose(self) -> "Decision":
         clients = [name for name, number in self._clients() if number % self._scenario.services == self._mine]
         service = self._scenario.service_ids[self._mine]
-        client = self._rng.choice(clients)
-        match self._rng.randrange(3):
+        client, zone = self._rng.choice(clients), self._rng.choice(self._zones())
+        out = self._rng.random() < 0.5
+        match self._rng.randrange(5):
             case 0:
                 key = {"regionId": REGION, "serviceId": service, "instanceId": client}
-                return (
-                    f"instance {client}",
-                    "/api/management/operate-instance.json",
-                    {
-                        "instanceKey": key,
-                        "operation": "pullout",
-                    },
-                )
+                body: dict[str, object] = {"instanceKey": key, "operationComplete": not out}
+                return Decision(f"instance {client} is out:", out, "operate-instance", body)
             case 1:
                 ip = f"10.1.0.{int(client[1:])}"
-                key = {"regionId": REGION, "serverId": ip}
-                return f"server {ip}", "/api/management/operate-server.json", {"serverKey": key, "operation": "pullout"}
-            case _:
-                zone = self._rng.choice(self._zones())
+                body = {"serverKey": {"regionId": REGION, "serverId": ip}, "operationComplete": not out}
+                return Decision(f"server {ip} is out:", out, "operate-server", body)
+            case 2:
                 key = {"regionId": REGION, "serviceId": service, "zoneId": zone}
-                return (
-                    f"zone {zone}",
-                    "/api/management/zone/operate-zone-operations.json",
-                    {"zoneOperationsList": [{"zoneKey": key, "operations": ["pullout"]}]},
-                )
+                operations = [{"zoneKey": key, "operations": ["pullout"]}]
+                body = {"zoneOperationsList": operations, "operationComplete": not out}
+                return Decision(f"zone {zone} is out:", out, "zone/operate-zone-operations", body)
+            case 3:
+                group = self._group(service, zone, "described") | {"description": str(self._number)}
+                return Decision(f"group of {zone} says", self._number, "group/insert-groups", {"groups": [group]})
+            case _:
+                group = self._group(service, zone, "weighed") | {"weight": self._number}
+                body = {"routeRule": {"serviceId": service, "name": "by-weight", **_RULE}, "groups": [group]}
+                return Decision(f"weight of {zone} is", self._number, "group/create-route-rule", body)
+
+    def _group(self, service: str, zone: str, name: str) -> dict[str, object]:
+        return {
+            "serviceId": service,
+            "regionId": REGION,
+            "zoneId": zone,
+            "name": name,
+            "appId": "app",
+            "status": "active",
+        }
 
     @property
     def _mine(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import trio
 
@@ -59,15 +60,14 @@ class ManagementKept(Checker):
     def settled(self) -> None:
         subjects = {write.subject for write in self.world.truth.writes}
         for host in self.world.serving:
-            out = _pulled_out(host)
+            decided = _decisions(host)
             for subject in sorted(subjects):
-                allowed = self._allowed(subject)
-                if allowed and (subject in out) not in allowed:
-                    self.object(
-                        f"{subject} is {'out' if subject in out else 'in'} at {host.name}, and was decided otherwise"
-                    )
+                allowed, found = self._allowed(subject), decided.get(subject, False)
+                if allowed and found not in allowed:
+                    wanted = " or ".join(sorted(map(str, allowed)))
+                    self.object(f"at {host.name} {subject} {found}, and it was decided: {wanted}")
 
-    def _allowed(self, subject: str) -> set[bool]:
+    def _allowed(self, subject: str) -> set[bool | int]:
         """What the last decisions allow. Of two that are closer than clocks can tell, either may win."""
         writes = [write for write in self.world.truth.writes if write.subject == subject]
         margin_s = 2 * self.world.scenario.skew_max_ms / 1000
@@ -75,7 +75,7 @@ class ManagementKept(Checker):
         if not firm:
             return set()
         last_s = max(write.asked_s for write in firm)
-        return {bool(write.wanted) for write in writes if _end_s(write) + margin_s >= last_s}
+        return {write.wanted for write in writes if _end_s(write) + margin_s >= last_s}
 
 
 def _end_s(write: Write) -> float:
@@ -101,14 +101,22 @@ def _tell(version: int | None) -> str:
     return f"{((version >> 48) - EPOCH_MS) / 1000:.3f}/{version & 0xFFFF_FFFF_FFFF:x}"
 
 
-def _pulled_out(host: Host) -> set[str]:
-    """The subjects that are out at this node, asked as a client would."""
-    body = json.dumps({"regionId": REGION}).encode()
-    instances = json.loads(host.peek("/api/management/all-instance-operations.json", body))
-    servers = json.loads(host.peek("/api/management/all-server-operations.json", body))
-    zones = json.loads(host.peek("/api/management/zone/get-all-zone-operations.json", b"{}"))
+def _decisions(host: Host) -> dict[str, bool | int]:
+    """By subject, what holds at this node, asked as a client would. What is not out is left out."""
+
+    def ask(path: str, field: str) -> list[dict[str, Any]]:
+        body = json.dumps({"regionId": REGION}).encode()
+        return json.loads(host.peek(f"/api/management/{path}.json", body))[field] or []
+
+    instances = ask("all-instance-operations", "allInstanceOperations")
+    servers = ask("all-server-operations", "allServerOperations")
+    zones = ask("zone/get-all-zone-operations", "allZoneOperations")
+    groups = {row["groupId"]: row for row in ask("group/get-all-groups", "groups")}
+    weights = ask("group/get-all-route-rule-groups", "routeRuleGroups")
     return {
-        *(f"instance {row['instanceKey']['instanceId']}" for row in instances["allInstanceOperations"] or ()),
-        *(f"server {row['serverKey']['serverId']}" for row in servers["allServerOperations"] or ()),
-        *(f"zone {row['zoneKey']['zoneId']}" for row in zones["allZoneOperations"] or ()),
+        **{f"instance {row['instanceKey']['instanceId']} is out:": True for row in instances},
+        **{f"server {row['serverKey']['serverId']} is out:": True for row in servers},
+        **{f"zone {row['zoneKey']['zoneId']} is out:": True for row in zones},
+        **{f"group of {row['zoneId']} says": int(row["description"]) for row in groups.values() if row["description"]},
+        **{f"weight of {groups[row['groupId']]['zoneId']} is": row["unreleasedWeight"] for row in weights},
     }
