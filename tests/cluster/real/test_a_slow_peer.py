@@ -54,7 +54,7 @@ async def test_a_slow_peer_and_one_that_stands_still_delay_nobody_else(tmp_path:
             assert delays_s[len(delays_s) // 2] < SPREAD_S
             assert delays_s[-1] < LATE_S
         for name in cluster.places:
-            assert (await cluster.metrics(name))["artemis_instances"] == FLEET + KEYS + 3 * SPREADS
+            await eventually(partial(_holds_everything, cluster, name), GRACE_S + 2)
 
 
 async def _spread(cluster: RealCluster, watch: WatchFollower, phase: str) -> list[float]:
@@ -94,6 +94,10 @@ async def _depths(cluster: RealCluster) -> dict[str, float]:
     """By name of peer: how many keys wait for it at a."""
     metrics = await cluster.metrics("a")
     return {name: metrics[f'artemis_outbox_depth{{peer="{cluster.url(name)}"}}'] for name in ("b", "c")}
+
+
+async def _holds_everything(cluster: RealCluster, name: str) -> bool:
+    return (await cluster.metrics(name))["artemis_instances"] == FLEET + KEYS + 3 * SPREADS
 
 
 async def _is_told(cluster: RealCluster, name: str) -> bool:
