@@ -1,8 +1,10 @@
 """One simulation: workload and nemesis, then peace, then the question whether every promise was kept."""
 
 import gc
+import math
 import random
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -64,9 +66,14 @@ class Simulation:
     def run(self) -> Result:
         """Run to the end, or to the first promise that is broken."""
         began_s = time.process_time()
+        crashes: list[Violation] = []
         with listening(self.history):
-            run(self._rng.randrange(2**32), self._main)
-        violations = [violation for checker in self._checkers for violation in checker.violations]
+            try:
+                run(self._rng.randrange(2**32), self._main)
+            except ExceptionGroup as group:
+                # A seed that nobody foresaw must be told like any other: what raised may be a node as well as we.
+                crashes.append(Violation("Crash", math.nan, "".join(traceback.format_exception(group))))
+        violations = crashes + [violation for checker in self._checkers for violation in checker.violations]
         return Result(
             seed=self.seed,
             violations=violations,

@@ -118,5 +118,9 @@ def _decisions(host: Host) -> dict[str, bool | int]:
         **{f"server {row['serverKey']['serverId']} is out:": True for row in servers},
         **{f"zone {row['zoneKey']['zoneId']} is out:": True for row in zones},
         **{f"group of {row['zoneId']} says": int(row["description"]) for row in groups.values() if row["description"]},
-        **{f"weight of {groups[row['groupId']]['zoneId']} is": row["unreleasedWeight"] for row in weights},
+        **{
+            f"weight of {groups[row['groupId']]['zoneId']} is": row["unreleasedWeight"]
+            for row in weights
+            if row["groupId"] in groups
+        },
     }

@@ -14,6 +14,8 @@ from artemis.actors.reconciler import Reconciler, Round
 from artemis.actors.sweeper import LeaseSweeper
 from artemis.actors.teller import Teller
 from artemis.store.leases import Entry
+from artemis.store.management.draft import Draft
+from artemis.store.preservation import RenewalWatch
 from artemis.store.registry import Registry, SweepOutcome
 from artemis.store.table import InstanceTable, Outcome
 
@@ -113,6 +115,16 @@ def pauses_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(InstanceTable, "lease_time", lambda self, now_s: now_s)
 
 
+def decisions_that_change_nothing_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Found by simulation: a pull-in on the side of a partition that does not know of the pull-out leaves no trace."""
+    patch.setattr(Draft, "bury", lambda self, kind, key: self.remove(kind, key))
+
+
+def pauses_teach_a_rate(patch: pytest.MonkeyPatch) -> None:
+    """Found by simulation: a node that stuttered expects more renewals than there are, and protects the dead."""
+    patch.setattr(RenewalWatch, "distort", lambda self: None)
+
+
 def _no_anti_entropy(patch: pytest.MonkeyPatch) -> None:
     async def nothing(self: Reconciler, conversation: Conversation) -> Round:
         await trio.lowlevel.checkpoint()
@@ -133,3 +145,9 @@ PLANTS = {
     5: commands_by_type,
     13: pauses_are_not_noticed,
 }
+
+FOUND = {
+    "decisions": decisions_that_change_nothing_are_forgotten,
+    "rates": pauses_teach_a_rate,
+}
+"""Bugs of our own, planted again."""

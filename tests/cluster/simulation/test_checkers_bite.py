@@ -4,14 +4,14 @@ The seeds are early ones that show it, so that a run is short; `SEEDS_MAX` is wh
 has changed and they no longer do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from artemis.cluster.simulation.scenario import Scenario
 from artemis.cluster.simulation.simulation import Result, simulate
 
-from .plants import PLANTS
+from .plants import FOUND, PLANTS
 
 SEEDS_MAX = 200
 
@@ -32,10 +32,26 @@ def search(first: int) -> Iterable[Result]:
     return (simulate(seed, Scenario()) for seed in range(first, first + SEEDS_MAX))
 
 
+FOUND_CASES = [
+    pytest.param("decisions", {"ManagementKept"}, 54, id="decisions that change nothing here are forgotten"),
+    pytest.param("rates", {"NoZombie"}, 2, id="pauses teach self-preservation a wrong rate"),
+]
+
+
 @pytest.mark.parametrize(("pitfall", "checkers", "first"), CASES)
 def test_a_planted_pitfall_is_seen(pitfall: int, checkers: set[str], first: int) -> None:
+    see(PLANTS[pitfall], checkers, first)
+
+
+@pytest.mark.parametrize(("name", "checkers", "first"), FOUND_CASES)
+def test_a_bug_that_was_found_here_would_be_found_again(name: str, checkers: set[str], first: int) -> None:
+    see(FOUND[name], checkers, first)
+
+
+def see(plant: Callable[[pytest.MonkeyPatch], None], checkers: set[str], first: int) -> None:
+    """The first seed that fails with the plant breaks one of these promises, and none without the plant."""
     with pytest.MonkeyPatch.context() as patch:
-        PLANTS[pitfall](patch)
+        plant(patch)
         failed = next((result for result in search(first) if not result.ok), None)
     assert failed is not None, f"{SEEDS_MAX} seeds did not show it"
     assert failed.violations[0].checker in checkers, f"seed {failed.seed}: {failed.violations[0]}"
