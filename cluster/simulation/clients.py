@@ -136,6 +136,7 @@ class ServiceClient:
             asked = await self._ask("unregister", instance)
             if asked is not None:
                 self._end(instance, Fate.UNREGISTERED, f"is unregistered at {asked[0]}", asked[0])
+                instance.removal = self._wire.removal_at(asked[0], instance.key)
                 return
         self._end(instance, Fate.CRASHED, "goes without having told anybody")
 

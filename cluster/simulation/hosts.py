@@ -237,6 +237,11 @@ class Host:
         entry = None if self.node is None else self.node.registry.find(*key)
         return entry is not None and entry.live and text.encode() in entry.json
 
+    def removal_of(self, key: tuple[str, str]) -> float:
+        """The version of the tombstone of an instance; infinite when there is none."""
+        entry = None if self.node is None else self.node.registry.find(*key)
+        return math.inf if entry is None or entry.live else entry.version
+
     # For clients
 
     async def call(self, method: str, path: str, body: bytes, ip: str) -> Reply | None:

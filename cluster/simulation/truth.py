@@ -44,6 +44,8 @@ class TrueInstance:
     ended_s: float = math.inf
     ended_by: str = ""
     """The node that acknowledged its unregistering."""
+    removal: float = math.inf
+    """The version of the tombstone there; infinite when nobody could look."""
 
     def registered(self, node: str, *, now_s: float) -> None:
         """A node acknowledged a registration."""

@@ -50,6 +50,10 @@ class Wire:
         """Whether a node holds an instance with this text in it. Clients cannot ask so much; their chronicle may."""
         return self._hosts[node].holds(key, text)
 
+    def removal_at(self, node: str, key: tuple[str, str]) -> float:
+        """The version of the tombstone that a node keeps of an instance; infinite when it keeps none."""
+        return self._hosts[node].removal_of(key)
+
     async def _travel(self, source: str, target: str) -> None:
         await trio.sleep(self._network.delay_s(source, target))
         if self._network.faults.flow(source, target).cut is not Cut.NONE:

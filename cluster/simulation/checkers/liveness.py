@@ -1,5 +1,7 @@
 """Who must be in the answers, and who must not."""
 
+import math
+
 import trio
 
 from artemis.store.changes import ServiceChange
@@ -157,10 +159,9 @@ class UnregisterSticks(Checker):
         learnt = known.get(host.name)
         if learnt is not None and learnt[0] is not instance:
             learnt = None
-        entry = host.node.registry.find(*instance.key)
         if learnt is None:
             known.pop(host.name, None)
-            if entry is not None and not entry.live:
+            if instance.removal <= host.removal_of(instance.key) < math.inf:
                 known[host.name] = (instance, trio.current_time())
         elif self._forgot(host, learnt[1]):
             del known[host.name]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from artemis.actors.broadcaster import Broadcaster
 from artemis.actors.conversation import Conversation
 from artemis.actors.frames import States
 from artemis.actors.membership import Membership
@@ -13,6 +14,7 @@ from artemis.actors.outbox import Outbox
 from artemis.actors.reconciler import Reconciler, Round
 from artemis.actors.sweeper import LeaseSweeper
 from artemis.actors.teller import Teller
+from artemis.store.changes import ServiceChange
 from artemis.store.leases import Entry
 from artemis.store.management.draft import Draft
 from artemis.store.preservation import RenewalWatch
@@ -115,6 +117,32 @@ def pauses_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(InstanceTable, "lease_time", lambda self, now_s: now_s)
 
 
+def removals_are_not_remembered(patch: pytest.MonkeyPatch) -> None:
+    """A removal leaves no tombstone, and peers that have not heard of it bring the instance back."""
+    unregister = Registry.unregister
+
+    def forget(self: Registry, keys: Iterable[tuple[str, str]], *, now_s: float, now_ms: int) -> Outcome:
+        outcome = unregister(self, keys, now_s=now_s, now_ms=now_ms)
+        for entry in outcome.entries:
+            self._drop(entry)
+        return outcome
+
+    patch.setattr(Registry, "unregister", forget)
+
+
+def pushes_are_skipped(patch: pytest.MonkeyPatch) -> None:
+    """Pitfall 19: now and then subscribers are not told of a change, and cannot know."""
+    post = Broadcaster.post
+    posts: list[int] = []
+
+    def skip(self: Broadcaster, changes: Sequence[ServiceChange]) -> None:
+        posts.append(len(changes))
+        if len(posts) % 20:
+            post(self, changes)
+
+    patch.setattr(Broadcaster, "post", skip)
+
+
 def decisions_that_change_nothing_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Found by simulation: a pull-in on the side of a partition that does not know of the pull-out leaves no trace."""
     patch.setattr(Draft, "bury", lambda self, kind, key: self.remove(kind, key))
@@ -144,10 +172,12 @@ PLANTS = {
     4: unknown_renewals_are_ignored,
     5: commands_by_type,
     13: pauses_are_not_noticed,
+    19: pushes_are_skipped,
 }
 
 FOUND = {
+    "removals": removals_are_not_remembered,
     "decisions": decisions_that_change_nothing_are_forgotten,
     "rates": pauses_teach_a_rate,
 }
-"""Bugs of our own, planted again."""
+"""Bugs of our own, planted again, and one that every such system has had."""
