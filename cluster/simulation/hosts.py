@@ -163,6 +163,11 @@ class Host:
         return "off" if self.node is None else self.node.cluster.membership.status.value
 
     @property
+    def is_running(self) -> bool:
+        """Whether there is a process, be it one that has just been started or is being stopped."""
+        return self._life is not None
+
+    @property
     def is_serving(self) -> bool:
         """Whether clients that come now are answered."""
         return self.node is not None and not self.frozen and self.status == "up"

@@ -78,7 +78,7 @@ class Nemesis:
                 nursery.start_soon(fault, lasts_s)
         self._network.heal()
         for host in self._hosts.values():
-            if host.node is None:
+            if not host.is_running:
                 host.start()
         self._history.add("-", "everything is healed")
 

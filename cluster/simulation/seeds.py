@@ -1,26 +1,54 @@
 """Many seeds, over several processes, in order, and the report about them."""
 
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 
 from .scenario import Scenario
-from .simulation import Result, simulate
+from .simulation import Result, crashed, simulate
 
 SHOWN = 60
 """Events of a transcript that are printed unless more are wanted."""
 
 
 def run_seeds(seeds: Iterable[int], scenario: Scenario, *, jobs: int = 1) -> Iterator[Result]:
-    """The results of all seeds, in the order in which they finish."""
-    work = partial(simulate, scenario=scenario)
+    """The results of all seeds, in the order in which they finish.
+
+    A seed that ends its process (out of memory, a crash of an extension) fails like any other, and the rest goes on.
+    """
     if jobs == 1:
-        yield from map(work, seeds)
+        yield from (simulate(seed, scenario) for seed in seeds)
         return
+    waiting = iter(seeds)
+    while lost := (yield from _run_until_a_process_dies(waiting, scenario, jobs=jobs)):
+        for seed in lost:  # one of them is to blame; alone, each shows whether it is
+            if (yield from _run_until_a_process_dies(iter([seed]), scenario, jobs=1)):
+                yield crashed(seed, "the process that ran this seed died without a word")
+
+
+def _run_until_a_process_dies(
+    seeds: Iterator[int], scenario: Scenario, *, jobs: int
+) -> Generator[Result, None, list[int]]:
+    """Run seeds until there are no more, or a process dies. Returns the seeds whose results were lost with it."""
     # A seed means the same in a process that has run others before; fresh ones share nothing with this process.
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(work, seeds)
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running: dict[Future[Result], int] = {}
+        lost: list[int] = []
+        while True:
+            for seed in () if lost else islice(seeds, 2 * jobs - len(running)):
+                running[pool.submit(simulate, seed, scenario)] = seed
+            if not running:
+                return lost
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                seed = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    lost.append(seed)
+                else:
+                    yield future.result()
 
 
 @dataclass(slots=True)
@@ -74,7 +102,8 @@ def summary(result: Result, scenario: Scenario) -> dict[str, object]:
         "seed": result.seed,
         "ok": result.ok,
         "violations": [
-            {"checker": each.checker, "time": round(each.time_s, 3), "text": each.text} for each in result.violations
+            {"checker": each.checker, "time": each.time_s and round(each.time_s, 3), "text": each.text}
+            for each in result.violations
         ],
         "transcript": list(result.transcript),
         "fingerprint": result.fingerprint,

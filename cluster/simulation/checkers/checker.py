@@ -20,11 +20,13 @@ class Violation:
     """A promise that was not kept."""
 
     checker: str
-    time_s: float
+    time_s: float | None
+    """Virtual time; None when nobody can say."""
     text: str
 
     def __str__(self) -> str:
-        return f"{self.checker} at {self.time_s:.3f}: {self.text}"
+        when = "" if self.time_s is None else f" at {self.time_s:.3f}"
+        return f"{self.checker}{when}: {self.text}"
 
 
 @dataclass(slots=True, eq=False)

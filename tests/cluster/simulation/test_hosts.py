@@ -136,3 +136,17 @@ def test_a_restarted_node_finds_its_disk_again_unless_it_is_lost() -> None:
         assert not hosts["b"].holds(("s", "i"), "http://i")
 
     on_hosts(main)
+
+
+def test_a_host_that_has_just_been_started_runs_before_there_is_a_node() -> None:
+    """Otherwise the end of the trouble starts it again, which once ended a whole hunt (seed 500014)."""
+
+    async def main(hosts: dict[str, Host], wire: Wire, network: Network) -> None:
+        host = hosts["b"]
+        await host.kill()
+        assert not host.is_running
+        host.start()
+        assert host.node is None
+        assert host.is_running
+
+    on_hosts(main)
