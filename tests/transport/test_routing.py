@@ -1,5 +1,7 @@
 """Which route answers, and what is answered when none does, in both lanes."""
 
+from urllib.parse import quote
+
 import pytest
 
 from artemis.transport.responses import Cors
@@ -40,6 +42,43 @@ async def test_path_parameters_are_decoded(fast_lane: bool) -> None:
     async with serving(fast_lane=fast_lane) as server, connected(server) as client:
         answer = await client.ask("GET", "/things/my%20service:eu:a:blue")
         assert answer.json["params"] == {"name": "my service:eu:a:blue"}
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "/", "..", "%", "a%2Fb", "100 % \N{BLACK HEART SUIT}", "?#&=+;:@[]", "a\\b", "a"]
+)
+@pytest.mark.parametrize("path", ["/things/{}", "/things/{}/"])
+async def test_whatever_a_name_contains_reaches_the_handler(fast_lane: bool, name: str, path: str) -> None:
+    async with serving(fast_lane=fast_lane) as server, connected(server) as client:
+        answer = await client.ask("GET", path.format(quote(name, safe="")))
+        assert answer.json["params"] == {"name": name}
+        answer = await client.ask("POST", path.format(quote(name, safe="") + "/publish"))
+        assert answer.json["params"] == {"name": name}
+
+
+async def test_a_name_that_is_not_utf_8_is_400(fast_lane: bool) -> None:
+    async with serving(fast_lane=fast_lane) as server, connected(server) as client:
+        answer = await client.ask("GET", "/things/a%ff")
+        assert (answer.status, answer.json["message"]) == (400, "the path is not UTF-8")
+
+
+@pytest.mark.parametrize("path", ["//echo", "///echo", "/%65cho", "/echo%2F", "/artemis%2Fapi/echo.json"])
+@pytest.mark.parametrize("first", ["/echo", "/cold"])
+async def test_another_spelling_of_a_path_is_another_path(fast_lane: bool, first: str, path: str) -> None:
+    """A proxy in front of the node guards paths by their spelling."""
+    async with serving(fast_lane=fast_lane) as server, connected(server) as client:
+        assert (await client.ask("POST", first, b"{}")).status == 200
+        assert (await client.ask("POST", path, b"{}")).json["status"] == 404
+        assert (await client.ask("POST", path.replace("echo", "cold"), b"{}")).json["status"] == 404
+        assert (await client.ask("OPTIONS", path)).status == 404
+
+
+@pytest.mark.parametrize("path", ["//things/a", "/%74hings/a", "/things%2Fa", "/things//a", "/things/a/%70ublish"])
+async def test_another_spelling_of_a_path_with_a_name_in_it_is_another_path(fast_lane: bool, path: str) -> None:
+    async with serving(fast_lane=fast_lane) as server, connected(server) as client:
+        for method in ("GET", "DELETE", "POST"):
+            answer = await client.ask(method, path)
+            assert (answer.status, answer.json["path"]) == (404, path)
 
 
 @pytest.mark.parametrize("query", ["serviceId=a%20b", "serviceId=a+b&serviceId=c", "x=&serviceId=a%20b"])
