@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .asking import asks_a_node
-from .managing import KEY, Rest, ask_rest, key_of, lists_when_bare, operates, pairs_of, part
+from .managing import KEY, Rest, ask_rest, checked_key, lists_when_bare, operates, pairs_of, part, parts_of
 from .output import print_json, print_table
 
 GROUPS = "/api/routing/groups"
@@ -31,7 +31,7 @@ def groups(
     urls: Sequence[str],
     as_json: bool,
 ) -> None:
-    """List groups, or change them. A group is named by its key, SERVICE:REGION:ZONE:NAME.
+    """List groups, or change them. A group is named by its key, SERVICE:REGION:ZONE:NAME, or by its id.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ def show(key: str, urls: Sequence[str], as_json: bool) -> None:
     """Show a group and the instances in it, those that are pulled out included."""
 
     async def work(rest: Rest) -> dict[str, Any]:
-        path = f"{GROUPS}/{part(_checked(key))}"
+        path = f"{GROUPS}/{part(checked_key(key))}"
         return {"group": await rest.get(path), "instances": await rest.get(f"{path}/instances")}
 
     found = ask_rest(urls, work)
@@ -84,7 +84,7 @@ def show(key: str, urls: Sequence[str], as_json: bool) -> None:
 @asks_a_node
 def create(key: str, group_type: str, app: str | None, description: str | None, **how: Any) -> None:
     """Create a group."""
-    service, region, zone, name = key_of(key)
+    service, region, zone, name = parts_of(key)
     place = {"serviceId": service, "regionId": region, "zoneId": zone, "name": name}
     body = {**place, "groupType": group_type, "appId": app, "description": description}
     _write("created", lambda rest, who: rest.send("POST", GROUPS, body | who), **how)
@@ -100,7 +100,7 @@ def create(key: str, group_type: str, app: str | None, description: str | None, 
 def change(key: str, group_type: str | None, status: str | None, description: str | None, **how: Any) -> None:
     """Change what is given of a group, and leave the rest."""
     body = {"groupType": group_type, "status": status, "description": description}
-    _write("changed", lambda rest, who: rest.send("PATCH", f"{GROUPS}/{part(_checked(key))}", body | who), **how)
+    _write("changed", lambda rest, who: rest.send("PATCH", f"{GROUPS}/{part(checked_key(key))}", body | who), **how)
 
 
 @groups.command()
@@ -111,7 +111,7 @@ def delete(key: str, **how: Any) -> None:
     """Remove a group with its tags, bindings, pull-outs, and its part in rules."""
 
     async def work(rest: Rest, who: dict[str, str | None]) -> dict[str, Any]:
-        group = await rest.get(f"{GROUPS}/{part(_checked(key))}")
+        group = await rest.get(f"{GROUPS}/{part(checked_key(key))}")
         await rest.send("DELETE", f"{GROUPS}/{part(key)}", **who)
         return dict(group)
 
@@ -126,7 +126,7 @@ def delete(key: str, **how: Any) -> None:
 def tag(key: str, tags: Sequence[str], **how: Any) -> None:
     """Set tags of a group; its other tags stay."""
     body = {"tags": [{"key": name, "value": value} for name, value in pairs_of(tags).items()]}
-    path = f"{GROUPS}/{part(_checked(key))}/tags"
+    path = f"{GROUPS}/{part(checked_key(key))}/tags"
     _write("tagged", lambda rest, who: rest.send("POST", path, body | who), **how)
 
 
@@ -137,7 +137,7 @@ def tag(key: str, tags: Sequence[str], **how: Any) -> None:
 @asks_a_node
 def untag(key: str, name: str, **how: Any) -> None:
     """Remove the tag NAME of a group."""
-    path = f"{GROUPS}/{part(_checked(key))}/tags/{part(name)}"
+    path = f"{GROUPS}/{part(checked_key(key))}/tags/{part(name)}"
     _write("untagged", lambda rest, who: rest.send("DELETE", path, **who), **how)
 
 
@@ -148,12 +148,12 @@ def untag(key: str, name: str, **how: Any) -> None:
 @asks_a_node
 def bind(key: str, instances: Sequence[str], **how: Any) -> None:
     """Bind instances to a group by hand: all of them, or none when one is bound already."""
-    service, *_ = key_of(key)
 
     async def work(rest: Rest, who: dict[str, str | None]) -> dict[str, Any]:
-        group = await rest.get(f"{GROUPS}/{part(key)}")
+        group = await rest.get(f"{GROUPS}/{part(checked_key(key))}")
         items = [{"groupId": group["groupId"], "instanceId": instance} for instance in instances]
-        await rest.send("POST", f"/api/routing/services/{part(service)}/instances", {"instances": items, **who})
+        path = f"/api/routing/services/{part(group['serviceId'])}/instances"
+        await rest.send("POST", path, {"instances": items, **who})
         return dict(group)
 
     _write(f"bound {', '.join(instances)} to", work, **how)
@@ -168,7 +168,7 @@ def unbind(key: str, instance: str, **how: Any) -> None:
     """Unbind INSTANCE from a group. What it registered with stays."""
 
     async def work(rest: Rest, who: dict[str, str | None]) -> dict[str, Any]:
-        group = await rest.get(f"{GROUPS}/{part(_checked(key))}")
+        group = await rest.get(f"{GROUPS}/{part(checked_key(key))}")
         await rest.send("DELETE", f"{GROUPS}/{part(key)}/instances/{part(instance)}", **who)
         return dict(group)
 
@@ -186,11 +186,6 @@ def _write(done: str, work: Write, *, operator: str, reason: str | None, urls: S
         print_json(group)
     else:
         click.echo(f"{done} {group['groupKey']}")
-
-
-def _checked(key: str) -> str:
-    key_of(key)
-    return key
 
 
 def _row(group: dict[str, Any]) -> tuple[object, ...]:

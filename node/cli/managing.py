@@ -96,8 +96,8 @@ def path_of(path: str, arguments: Mapping[str, str | int | Sequence[str] | None]
 
 
 def part(text: str) -> str:
-    """A name as a part of a path."""
-    return quote(text, safe="")
+    """A name as a part of a path. Dots are escaped when they would lead to another path."""
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 def ask_rest(urls: Sequence[str], work: Callable[[Rest], Awaitable[T]]) -> T:
@@ -114,11 +114,19 @@ def ask_rest(urls: Sequence[str], work: Callable[[Rest], Awaitable[T]]) -> T:
     return ask_http(urls, with_http)
 
 
-def key_of(text: str) -> tuple[str, str, str, str]:
-    """The parts of a group's key."""
+def checked_key(text: str) -> str:
+    """What names a group: its key, in which names may have colons of their own, or its id."""
     parts = text.split(":")
-    if len(parts) != 4 or not all(part.strip() for part in parts):
+    if not text.strip().isdecimal() and (len(parts) < 4 or not all(part.strip() for part in parts)):
         raise Failure(USAGE, f"{text!r} is no key of a group: it looks like {KEY}")
+    return text
+
+
+def parts_of(text: str) -> tuple[str, str, str, str]:
+    """The parts of the key of a new group."""
+    parts = checked_key(text).split(":")
+    if len(parts) != 4:
+        raise Failure(USAGE, f"{text!r} can be read in several ways: `artemis apply` makes groups with colons in names")
     return parts[0], parts[1], parts[2], parts[3]
 
 

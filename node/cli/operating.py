@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from .asking import asks_a_node
-from .managing import KEY, Rest, ask_rest, key_of, operates, part
+from .managing import KEY, Rest, ask_rest, checked_key, operates, part
 from .output import print_json
 
 OUT: Final = "pullout"
@@ -144,7 +144,7 @@ def _group(operation: str) -> click.Command:
     @operates
     @asks_a_node
     def command(key: str, **how: Any) -> None:
-        key_of(key)
+        checked_key(key)
         order = Order(operation=operation, **how)
 
         async def work(rest: Rest) -> dict[str, Any]:

@@ -20,6 +20,36 @@ def cells(line: str) -> list[str]:
     return line.split()
 
 
+NAMES = ("a/b", "..", "a:b", "a b%2F?#", "🐢")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_every_sort_are_understood(prompt: Prompt, name: str) -> None:
+    world = prompt.world
+    group = prompt.then(lambda: world.group(name))
+    key, service = group["groupKey"], world.service
+    assert prompt.json("groups", "show", key)["group"]["name"] == name
+    assert prompt.json("groups", "show", str(group["groupId"]))["group"]["groupKey"] == key
+    prompt.says("groups", "tag", key, "a/b=c")
+    prompt.says("groups", "untag", key, "a/b")
+    prompt.says("groups", "bind", key, name)
+    prompt.says("groups", "unbind", key, name)
+    prompt.says("rules", "create", name, "--service", service)
+    prompt.says("rules", "weigh", name, key, "7", "--service", service)
+    prompt.says("rules", "publish", name, "--service", service)
+    assert prompt.json("rules", "show", name, "--service", service)["status"] == "active"
+    prompt.says("rules", "drop", name, key, "--service", service)
+    prompt.says("rules", "delete", name, "--service", service)
+    prompt.says("groups", "delete", key)
+    prompt.says("canary", "set", name, "--ip", "10.0.0.1")
+    assert prompt.json("canary", "show", name)["serviceId"] == name
+    prompt.says("canary", "delete", name)
+
+
+def test_a_key_that_can_be_read_in_several_ways_makes_no_group(prompt: Prompt) -> None:
+    assert "can be read in several ways" in prompt.fails(2, "groups", "create", f"{prompt.key}:a:b")
+
+
 # Pulling out
 
 
