@@ -12,12 +12,13 @@ from typing import Final
 import trio
 
 from artemis.store.changes import ServiceChange
+from artemis.store.instances import ALL_SERVICES
 
 from .mailbox import Mailbox
 
 logger = logging.getLogger(__name__)
 
-EVERYTHING: Final = "*"
+EVERYTHING: Final = ALL_SERVICES
 """Subscribing to this key means every service."""
 
 POSTS_MAX: Final = 10_000
@@ -98,11 +99,12 @@ class Subscriber:
         sent.set()
 
     async def wait_answered(self, characters: int) -> None:
-        """Wait until no more than so much of the answers waits to be sent.
+        """Wait until no more than so much of the answers waits to be sent, and half of the queue is free.
 
-        Who hears what a subscriber says waits for this: somebody who asks, and does not read, holds one answer.
+        Who hears what a subscriber says waits for this: somebody who asks, and does not read, holds one answer, and
+        somebody who asks a thousand times in one breath is heard as fast as the answers leave.
         """
-        while self._unsent > characters:
+        while self._unsent > characters or (self._unsent and 2 * len(self.waiting) > self.waiting.bound):
             await self._sent.wait()
 
     def leave(self, code: int, reason: str) -> None:

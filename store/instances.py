@@ -4,6 +4,9 @@ from typing import Final
 
 import msgspec
 
+ALL_SERVICES: Final = "*"
+"""No service has this id: to subscribers it means all of them."""
+
 LEGACY_KEY: Final = "java_registry"
 """An instance with a non-blank entry of this name in its metadata holds a legacy lease (RPC contract 3.1)."""
 

@@ -41,6 +41,9 @@ SUBSCRIPTIONS_MAX: Final = 10_000
 UNSENT_MAX: Final = 256 * 1024
 """Characters of answers that may wait to be sent before a session hears the next command."""
 
+ANSWERS_S: Final = 30.0
+"""How long a session that asks on `/ws` may leave its answers unread. Longer and it is closed with 1013."""
+
 MISSED_SPAN_MAX: Final = CHANGE_LOG_BOUND
 """Revisions that a subscriber may be behind and still resume: the log holds no more."""
 
@@ -237,7 +240,11 @@ class Sessions:
 
     async def _hear_commands(self, socket: Socket, subscriber: Subscriber) -> None:
         while True:
-            await subscriber.wait_answered(UNSENT_MAX)
+            with trio.move_on_after(ANSWERS_S) as patience:
+                await subscriber.wait_answered(UNSENT_MAX)
+            if patience.cancelled_caught:
+                subscriber.leave(TRY_AGAIN, f"too slow: answers were not read for {ANSWERS_S:g} s")
+                return
             text = await socket.receive()
             try:
                 command = decode(Command, text)

@@ -9,9 +9,10 @@ from .building import ids_of, instance, register, unregister
 from .conftest import StartNode
 from .flavours import QUICK, UNLIMITED
 from .matching import EPOCH_MS, Including, Text, Whole
-from .nodes import REGION, NodeProcess
+from .nodes import REGION, ZONE, NodeProcess
 from .sockets import WATCH, shake_hands, text_frame, watching, websocket
-from .wire import Connection, connected, post, rpc
+from .wire import PATIENCE_S, Connection, connected, encoded, post, rest, rpc
+from .wire import ask as ask_once
 
 OPERATOR = {"operation": "pull-out", "operatorId": "op", "token": "t", "extensions": "{}", "reason": "test"}
 
@@ -354,3 +355,42 @@ async def test_who_was_too_slow_resumes_without_a_gap(shared_node: StartNode, na
         picture.resume(await watching(session, name, since=picture.revision))
         assert sorted(picture.instances) == await ids_of(node, name)
         assert await session.ask({"type": "ping"}) == {"type": "pong"}
+
+
+async def test_a_client_that_subscribes_to_three_thousand_services_in_one_breath_is_not_too_slow(
+    node: NodeProcess, name: str
+) -> None:
+    """It reads as fast as it is answered: more answers than its backlog holds are no reason to cut it off."""
+    wishes = [text_frame({"type": "subscribe", "serviceId": f"{name}.{number}"}) for number in range(3000)]
+    async with connected(node) as connection:
+        await shake_hands(connection, WATCH)
+        received = bytearray()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.send, b"".join(wishes))
+            with trio.fail_after(60):
+                while received.count(b'"type":"subscribed"') < 3000:
+                    data = await connection.stream.receive_some()
+                    assert data, received[-200:]
+                    received += data
+        await register(node, instance(f"{name}.2999"))
+        with trio.fail_after(PATIENCE_S):
+            while b'"type":"service_change"' not in received:
+                received += await connection.stream.receive_some()
+
+
+async def test_no_service_is_called_like_all_of_them(node: NodeProcess) -> None:
+    """Whoever subscribes to `*` hears of everything: a service of that id could not be told from it."""
+    star = instance("*")
+    body = {"instances": [star]}
+    for ask in (rpc, rest):
+        answer = await ask(node, "registry/register", body)
+        (failure,) = answer["failedInstances"]
+        assert failure["errorCode"] == "bad-request"
+        assert "means all services" in failure["errorMessage"]
+    for call in ("register", "heartbeat"):
+        answer = await rpc(node, f"replication/registry/{call}", body)
+        assert [failure["errorCode"] for failure in answer["failedInstances"]] == ["bad-request"]
+    group = {"serviceId": "*", "regionId": REGION, "zoneId": ZONE, "name": "g", "groupType": "physical"}
+    made = await ask_once(node, "POST", "/api/routing/groups", encoded(group))
+    assert (made.status, "means all services" in made.message) == (400, True)
+    assert not await ids_of(node, "*")

@@ -4,15 +4,17 @@ import json
 import tracemalloc
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from artemis.actors.broadcaster import Subscriptions
 from artemis.actors.clock import SystemClock
 from artemis.store.instances import Instance
 from artemis.store.registry import Registry, RegistrySettings
 from artemis.store.versions import HybridClock
-from artemis.transport.push import Sessions, SessionSettings
+from artemis.transport.push import ANSWERS_S, Sessions, SessionSettings
 from artemis.transport.requests import Caller, Reply, Request
 from artemis.transport.sockets import NORMAL, SocketClosed
 
@@ -27,6 +29,7 @@ class ClientSocket:
         self.caller = CALLER
         self.read: list[Any] = []
         self.reads = trio.Event()
+        self.closed_with: list[tuple[int, str]] = []
         self.say, self._said = trio.open_memory_channel[str](100_000)
 
     async def send(self, text: str) -> None:
@@ -40,6 +43,7 @@ class ClientSocket:
             raise SocketClosed from None
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        self.closed_with.append((code, reason))
         await trio.lowlevel.checkpoint()
 
 
@@ -131,3 +135,29 @@ async def test_nobody_subscribes_to_an_id_that_no_service_may_have() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert socket.read == [{"type": "error", "message": "a serviceId has at most 256 characters"}]
         socket.say.close()
+
+
+async def test_a_client_that_asks_more_than_its_backlog_at_once_is_answered_as_it_reads() -> None:
+    socket, snapshots = ClientSocket(), LargeSnapshots()
+    snapshots.snapshot = lambda service_id: b"{}"  # type: ignore[method-assign]
+    sessions = sessions_of(a_registry(), snapshots)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sessions.watch, socket, CALLER)
+        for number in range(3_000):
+            socket.say.send_nowait(command(serviceId=f"svc{number}"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not socket.closed_with
+        socket.reads.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(socket.read) == 3_000
+        socket.say.close()
+
+
+async def test_a_client_that_asks_and_never_reads_is_closed_in_time(autojump_clock: MockClock) -> None:
+    socket, snapshots = ClientSocket(), LargeSnapshots()
+    sessions = sessions_of(a_registry(), snapshots)
+    for _ in range(3):
+        socket.say.send_nowait(command())
+    await sessions.watch(socket, CALLER)
+    assert socket.closed_with == [(1013, "too slow: answers were not read for 30 s")]
+    assert trio.current_time() == pytest.approx(ANSWERS_S)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from artemis.store.instances import Instance
+from artemis.store.instances import ALL_SERVICES, Instance
 
 from .answers import ErrorCode, encode_json
 
@@ -57,10 +57,14 @@ class InstanceRules:
     def may_be_registered(self, instance: Instance) -> bool:
         """Whether there can be an instance of this identity: nothing else is worth a tombstone, or travels to peers."""
         ids = (instance.service_id or "", instance.instance_id or "")
-        return all(len(text) <= self.id_characters_max and text.isprintable() for text in ids)
+        return ids[0] != ALL_SERVICES and all(
+            len(text) <= self.id_characters_max and text.isprintable() for text in ids
+        )
 
     def refuse_content(self, instance: Instance) -> Refusal | None:
-        """Texts must be printable and within their limits."""
+        """Texts must be printable and within their limits, and no service is called like all of them."""
+        if instance.service_id == ALL_SERVICES:
+            return "bad-request", f"serviceId {ALL_SERVICES} means all services: no instance can be registered under it"
         for name in ("region_id", "zone_id", "group_id", "service_id", "instance_id", "machine_name", "ip"):
             value: str | None = getattr(instance, name)
             if value is not None and (len(value) > self.id_characters_max or not value.isprintable()):

@@ -17,7 +17,7 @@ import trio
 
 from artemis.actors.clock import Clock
 from artemis.actors.frames import Word
-from artemis.store.instances import Instance
+from artemis.store.instances import ALL_SERVICES, Instance
 from artemis.store.leases import Entry
 from artemis.store.management.records import Audit, Record
 
@@ -269,7 +269,9 @@ class RpcPeer:
 def _has_identity(instance: Instance) -> bool:
     """Whether an instance has ids that other nodes of ours take for ids; one that has not would end our links."""
     ids = (instance.service_id or "", instance.instance_id or "")
-    return all(text and text.isprintable() and len(text) <= ID_CHARACTERS_MAX for text in ids)
+    return ids[0] != ALL_SERVICES and all(
+        text and text.isprintable() and len(text) <= ID_CHARACTERS_MAX for text in ids
+    )
 
 
 def _can_register(status: NodeStatus) -> bool:

@@ -26,7 +26,7 @@ from ..kinds import (
     rule_key,
 )
 from ..records import key_of
-from .checks import identifier
+from .checks import identifier, service_identifier
 from .members import set_members
 from .operator import Operator, note
 
@@ -50,7 +50,7 @@ def update_canary_ips(
     A service that has no canary configuration gets one, switched off, so that the other API shows what is there.
     """
     who.require_all()
-    service, app = identifier("serviceId", service_id), identifier("appId", app_id)
+    service, app = service_identifier("serviceId", service_id), identifier("appId", app_id)
     if canary_ips is None:
         raise Invalid("canaryIps is null")
     instance_ids = [identifier(f"canaryIps[{position}]", ip) for position, ip in enumerate(canary_ips)]
@@ -78,7 +78,7 @@ def put_canary(
 ) -> Canary:
     """Set who is sent to the canaries of a service. Addresses and networks (CIDR) are both taken."""
     who.check()
-    service = identifier("serviceId", service_id)
+    service = service_identifier("serviceId", service_id)
     wanted = Canary(
         service_id=service,
         ip_whitelist=white_list("ipWhitelist", ip_whitelist),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from ...instances import ALL_SERVICES
 from ..errors import Invalid
 
 ID_CHARACTERS_MAX: Final = 256
@@ -25,6 +26,14 @@ def identifier(name: str, value: str | None, characters_max: int = ID_CHARACTERS
     if not text:
         raise Invalid(f"{name} is null or empty")
     return _printable(name, text, characters_max)
+
+
+def service_identifier(name: str, value: str | None) -> str:
+    """The id of one service."""
+    text = identifier(name, value)
+    if text == ALL_SERVICES:
+        raise Invalid(f"{name} {ALL_SERVICES} means all services, and cannot be that of one")
+    return text
 
 
 def optional(name: str, value: str | None, characters_max: int = ID_CHARACTERS_MAX) -> str:

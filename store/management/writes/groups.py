@@ -20,7 +20,7 @@ from ..kinds import (
     of_group,
 )
 from ..records import key_of
-from .checks import identifier, items, one_of, prose
+from .checks import identifier, items, one_of, prose, service_identifier
 from .inputs import GroupInput, GroupOperationsInput
 from .operator import Operator, note
 
@@ -177,7 +177,7 @@ def checked_group(given: GroupInput, name: str) -> Group:
     """The group in an input, every field of which must be there but the description."""
     prefix = f"{name}." if name else ""
     return Group(
-        service_id=identifier(prefix + "serviceId", given.service_id),
+        service_id=service_identifier(prefix + "serviceId", given.service_id),
         region_id=identifier(prefix + "regionId", given.region_id),
         zone_id=identifier(prefix + "zoneId", given.zone_id),
         name=identifier(prefix + "name", given.name),

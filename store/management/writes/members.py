@@ -18,7 +18,7 @@ from ..kinds import (
     of_group,
 )
 from ..records import key_of
-from .checks import URL_CHARACTERS_MAX, identifier, items, metadata, prose, whole
+from .checks import URL_CHARACTERS_MAX, identifier, items, metadata, prose, service_identifier, whole
 from .groups import group_of
 from .inputs import GroupMemberInput, GroupTagsInput, LogicalInstanceInput
 from .operator import Operator, note
@@ -168,7 +168,7 @@ def delete_logical_instances(draft: Draft, who: Operator, ids: Sequence[int | No
 
 def _checked(given: LogicalInstanceInput, prefix: str) -> LogicalInstance:
     return LogicalInstance(
-        service_id=identifier(prefix + "serviceId", given.service_id),
+        service_id=service_identifier(prefix + "serviceId", given.service_id),
         instance_id=identifier(prefix + "instanceId", given.instance_id),
         ip=identifier(prefix + "ip", given.ip),
         machine_name=identifier(prefix + "machineName", given.machine_name),

@@ -17,7 +17,7 @@ from ..kinds import (
     of_rule,
     rule_key,
 )
-from .checks import identifier, items, one_of, prose
+from .checks import identifier, items, one_of, prose, service_identifier
 from .inputs import RuleInput
 from .operator import Operator, note
 
@@ -122,7 +122,7 @@ def remove_rule(draft: Draft, who: Operator, rule_id: int) -> RouteRule:
 def checked_rule(given: RuleInput, prefix: str) -> RouteRule:
     """The rule in an input, every field of which must be there but the description."""
     return RouteRule(
-        service_id=identifier(prefix + "serviceId", given.service_id),
+        service_id=service_identifier(prefix + "serviceId", given.service_id),
         name=identifier(prefix + "name", given.name),
         description=prose(prefix + "description", given.description),
         status=identifier(prefix + "status", given.status),
