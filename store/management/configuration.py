@@ -72,7 +72,7 @@ class CanarySetting(Setting, kw_only=True):
     ips: list[str] | None = None
     group: str | None = None
     """`canary` unless given."""
-    enabled: bool = True
+    enabled: bool | None = True
 
 
 class Configuration(Setting, kw_only=True):

@@ -36,6 +36,8 @@ class InstanceOperation(Value, frozen=True, kw_only=True):
     operator_id: str = ""
     token: str = ""
     reason: str | None = None
+    operation_complete: bool = False
+    """Echoed by the REST API, where it means nothing: the operation is not over as long as this is here."""
 
 
 class ServerOperation(Value, frozen=True, kw_only=True):
@@ -47,6 +49,7 @@ class ServerOperation(Value, frozen=True, kw_only=True):
     operator_id: str = ""
     token: str = ""
     reason: str | None = None
+    operation_complete: bool = False
 
 
 class ZoneOperation(Value, frozen=True, kw_only=True):

@@ -152,3 +152,10 @@ async def test_switching_wants_to_know_which_way(world: World) -> None:
     assert await world.refused(400, "POST", "management/canary/enable", {"serviceId": world.service}) == (
         "enabled is missing"
     )
+
+
+async def test_a_canary_of_a_document_is_on_unless_it_says_otherwise(world: World) -> None:
+    canary = {"service": world.service, "ips": ["10.1.1.1"]}
+    for said, enabled in (({}, True), ({"enabled": None}, True), ({"enabled": False}, False)):
+        await world.ok("POST", "routing/configuration", {"canaries": [{**canary, **said}]})
+        assert (await world.ok("GET", f"{CONFIG}/{world.service}"))["enabled"] is enabled

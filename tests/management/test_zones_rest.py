@@ -142,13 +142,16 @@ async def test_operations_of_an_instance_are_listed_with_their_authors(world: Wo
         {
             "instanceKey": key(world),
             "operation": operation,
-            "operationComplete": False,
+            "operationComplete": echoed,
             "operationTime": EPOCH_MS,
             "operatorId": "op",
             "reason": reason,
             "token": token,
         }
-        for operation, reason, token in (("pullout", "because", ""), ("maintenance", "because", "t"))
+        for operation, echoed, reason, token in (
+            ("pullout", True, "because", ""),
+            ("maintenance", False, "because", "t"),
+        )
     ]
 
 
@@ -162,12 +165,45 @@ async def test_a_server_is_down_until_it_is_pulled_in(world: World) -> None:
     assert (await world.status_ok("server/is-server-down", ask))["isDown"] is False
 
 
-async def test_completing_a_pullout_is_pulling_in(world: World) -> None:
+COMPLETE = [{}, *({"operationComplete": value} for value in (True, False, None, "true", "false", "TRUE", 1, 0))]
+"""What clients of this API send, who mean nothing by it, and what other clients may send."""
+
+
+@pytest.mark.parametrize("complete", COMPLETE, ids=str)
+async def test_a_pullout_takes_out_and_a_pullin_puts_back_whatever_else_is_said(
+    world: World, complete: dict[str, Any]
+) -> None:
     await world.register("i1")
-    await world.instance_out("i1")
-    body = {"instanceKey": key(world), "operation": "pull-out", "operationComplete": True, "operatorId": "op"}
-    await world.status_ok("instance/operate-instance", body)
-    assert await world.seen() == ["i1"]
+    instance = {"instanceKey": key(world), **complete, **OPERATOR, "token": "", "tenant": "unknown here"}
+    server = {"serverId": world.server, "regionId": REGION, **complete, **OPERATOR, "token": ""}
+    echoed = str(complete.get("operationComplete")).lower() not in ("false", "0")
+    for name, body in (("instance/operate-instance", instance), ("server/operate-server", server)):
+        what = name.partition("/")[0]
+        async with world.subscribed() as ears:
+            for out, back in (("pullout", "pullin"), ("pull-out", "pull-in"), ("PULL_OUT", "PULL_IN")):
+                await world.status_ok(name, {**body, "operation": out})
+                assert await world.seen() == []
+                assert await ears.hear_ws() == ["delete i1"]
+                assert (await world.status_ok(f"{what}/is-{what}-down", body))["isDown"] is True
+                listed = await get(world.node, f"{REST}/management/all-{what}-operations.json?regionId={REGION}")
+                assert listed[f"{what}OperationRecords"] == Containing(
+                    Including({"operation": "pullout", "operationComplete": echoed, "operatorId": "op"})
+                )
+                await world.status_ok(name, {**body, "operation": back})
+                assert await world.seen() == ["i1"]
+                assert await ears.hear_ws() == ["new i1"]
+
+
+@pytest.mark.parametrize("complete", [True, "true", 1])
+async def test_on_the_rpc_paths_what_is_complete_is_over(world: World, complete: object) -> None:
+    await world.register("i1")
+    server = {"serverId": world.server, "regionId": REGION}
+    for name, asked in (("instance", {"instanceKey": key(world)}), ("server", {"serverKey": server})):
+        await world.rpc(f"operate-{name}", **asked, operation="pullout")
+        assert await world.seen() == []
+        await world.rpc(f"operate-{name}", **asked, operation="pullout", operationComplete=complete)
+        assert await world.seen() == ["i1"]
+        assert (await world.logs(f"{name}-operation-logs", complete=True, **next(iter(asked.values()))))[0]["complete"]
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ class _CanariesWork:
             service_id=identifier(f"{name}.service", setting.service),
             ip_whitelist=white_list(f"{name}.ips", setting.ips),
             group_id=identifier(f"{name}.group", setting.group if setting.group is not None else "canary"),
-            enabled=setting.enabled,
+            enabled=setting.enabled is not False,
         )
         before = self._draft.get(CANARY, key_of(wanted.service_id))
         if before is None:

@@ -26,8 +26,12 @@ def operate_instance(
     instance_id: str | None,
     operation: str | None,
     complete: bool,
+    echo_complete: bool = False,
 ) -> None:
-    """Add an operation to an instance (it is out), or end it when `complete`. Unknown instances are accepted."""
+    """Add an operation to an instance (it is out), or end it when `complete`. Unknown instances are accepted.
+
+    `echo_complete` is what the record shows as `operationComplete`: a word that the two APIs read in different ways.
+    """
     who.check()
     region = identifier("instanceKey.regionId", region_id)
     service = identifier("instanceKey.serviceId", service_id)
@@ -49,6 +53,7 @@ def operate_instance(
                 operator_id=who.operator_id,
                 token=who.token,
                 reason=who.reason,
+                operation_complete=echo_complete,
             ),
             again=True,
         )
@@ -73,6 +78,7 @@ def operate_server(
     server_id: str | None,
     operation: str | None,
     complete: bool,
+    echo_complete: bool = False,
 ) -> None:
     """Add an operation to a server, which is an ip, or end it when `complete`."""
     who.check()
@@ -94,6 +100,7 @@ def operate_server(
                 operator_id=who.operator_id,
                 token=who.token,
                 reason=who.reason,
+                operation_complete=echo_complete,
             ),
             again=True,
         )

@@ -245,7 +245,7 @@ def server_record(value: ServerOperation) -> dict[str, object]:
 def _record(value: InstanceOperation | ServerOperation) -> dict[str, object]:
     return {
         "operation": value.operation,
-        "operationComplete": False,
+        "operationComplete": value.operation_complete,
         "operationTime": milliseconds(value.created),
         "operatorId": value.operator_id,
         "reason": value.reason,

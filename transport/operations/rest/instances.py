@@ -36,14 +36,15 @@ SERVER = "/api/management/server"
 class OperateInstanceAsk(WriteAsk, kw_only=True):
     instance_key: InstanceKey | None = None
     operation: str | None = None
-    operation_complete: bool = False
+    operation_complete: bool | None = None
+    """Means nothing here, whatever it says: clients of this API send true with both operations."""
 
 
 class OperateServerAsk(WriteAsk, kw_only=True):
     server_id: str | None = None
     region_id: str | None = None
     operation: str | None = None
-    operation_complete: bool = False
+    operation_complete: bool | None = None
 
 
 class InstanceAsk(Ask, kw_only=True):
@@ -67,7 +68,7 @@ class InstanceRows:
         operator = who(self._desk, request, ask, PULL_OUT)
 
         def plan(draft: Draft) -> None:
-            out, key = _checked(operator, ask.operation, complete=ask.operation_complete), ask.instance_key
+            out, key = _takes_out(operator, ask.operation), ask.instance_key
             if key is None:
                 raise Invalid("instanceKey is missing")
             place = _checked_key(key)
@@ -80,6 +81,7 @@ class InstanceRows:
                     instance_id=place[2],
                     operation=PULL_OUT,
                     complete=False,
+                    echo_complete=ask.operation_complete is not False,
                 )
             else:
                 pull_in_instance(draft, operator, region_id=place[0], service_id=place[1], instance_id=place[2])
@@ -92,10 +94,18 @@ class InstanceRows:
         operator = who(self._desk, request, ask, PULL_OUT)
 
         def plan(draft: Draft) -> None:
-            out = _checked(operator, ask.operation, complete=ask.operation_complete)
+            out = _takes_out(operator, ask.operation)
             server, region = identifier("serverId", ask.server_id), identifier("regionId", ask.region_id)
             if out:
-                operate_server(draft, operator, region_id=region, server_id=server, operation=PULL_OUT, complete=False)
+                operate_server(
+                    draft,
+                    operator,
+                    region_id=region,
+                    server_id=server,
+                    operation=PULL_OUT,
+                    complete=False,
+                    echo_complete=ask.operation_complete is not False,
+                )
             else:
                 pull_in_server(draft, operator, region_id=region, server_id=server)
 
@@ -179,14 +189,14 @@ class InstanceRows:
         ]
 
 
-def _checked(operator: Operator, operation: str | None, *, complete: bool) -> bool:
+def _takes_out(operator: Operator, operation: str | None) -> bool:
     """Whether something is to be taken out, and not put back. Raises Invalid."""
     identifier("operatorId", operator.operator_id)
     name = identifier("operation", operation)
     plain = name.lower().replace("-", "").replace("_", "")
     if plain not in (PULL_OUT, PULL_IN):
         raise Invalid(f"operation must be {PULL_OUT} or {PULL_IN}, not {name!r}")
-    return plain == PULL_OUT and not complete
+    return plain == PULL_OUT
 
 
 def _checked_key(key: InstanceKey | None) -> tuple[str, str, str]:
