@@ -83,14 +83,14 @@ class Cluster:
         self._urls: dict[Conversation, str] = {}
         self._handshake = Handshake(
             self.me,
-            settings.secret,
+            settings.secrets,
             clock=clock,
             entropy=entropy,
             word=self.own_word,
             objection=self._objection,
             drift_max_s=settings.links.drift_max_s,
         )
-        if not settings.secret and self.links:
+        if not settings.secrets and self.links:
             logger.warning("no cluster secret is configured: only peers on this machine are accepted")
 
     def __repr__(self) -> str:

@@ -63,7 +63,8 @@ class ClusterSettings:
     nodes: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """URLs by zone, this node included. The spelling here is the name of a node, so it must be the same everywhere."""
     dialects: Mapping[str, Dialect] = field(default_factory=dict[str, Dialect])
-    secret: str = ""
+    secrets: Sequence[str] = field(default=(), repr=False)
+    """This node proves that it knows the first, and accepts peers that know any. None: peers on this machine only."""
     forced: Forced = Forced()
     allow_other_zones_registry: bool = True
     allow_other_zones_discovery: bool = True

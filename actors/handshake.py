@@ -1,13 +1,16 @@
 """The first frames on a link: who are you, do you know the secret, and do we belong together.
 
-The secret never travels. Each side makes a nonce, and proves by a keyed hash over the other's nonce and over all it
+A secret never travels. Each side makes a nonce, and proves by a keyed hash over the other's nonce and over all it
 says of itself that it knows the secret; an eavesdropper can neither learn it nor use what he heard a second time.
+
+While secrets are changed, nodes know several. The dialler proves the first of its own; the listener accepts any that it
+knows, and answers with the same one. So two nodes are linked as long as each knows the first of the other.
 """
 
 import hmac
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cbor2
@@ -76,7 +79,8 @@ class Handshake:
     """How this node introduces itself and whom it accepts."""
 
     me: Identity
-    secret: str
+    secrets: Sequence[str]
+    """The first is the one to prove; any is accepted."""
     clock: Clock
     entropy: Entropy
     word: Callable[[], Word]
@@ -91,10 +95,10 @@ class Handshake:
         if challenge.major != MAJOR:
             raise Refused("incompatible-version", f"we speak protocol {MAJOR}, they {challenge.major}")
         nonce, asked_ms = self.entropy(NONCE_BYTES), self.clock.now_ms()
-        await link.send(encode(self._introduce(Hello, nonce, challenge.nonce)))
+        await link.send(encode(self._introduce(Hello, nonce, challenge.nonce, self._keys[0])))
         match await _receive(link):
             case Welcome() as welcome:
-                return self._accept(welcome, nonce, asked_ms)
+                return self._accept(welcome, nonce, asked_ms)[0]
             case Refuse(code=code, reason=reason):
                 raise Refused(code, reason, by_peer=True)
             case frame:
@@ -108,14 +112,21 @@ class Handshake:
         if not isinstance(hello, Hello):
             raise BadFrame("expected a hello")
         try:
-            acquaintance = self._accept(hello, nonce, asked_ms, peer_ip=peer_ip)
+            acquaintance, secret = self._accept(hello, nonce, asked_ms, peer_ip=peer_ip)
         except Refused as refused:
             await link.send(encode(Refuse(code=refused.code, reason=refused.reason)))
             raise
-        await link.send(encode(self._introduce(Welcome, nonce, hello.nonce)))
+        await link.send(encode(self._introduce(Welcome, nonce, hello.nonce, secret)))
         return acquaintance
 
-    def _introduce(self, cls: type[Hello] | type[Welcome], nonce: bytes, challenge: bytes) -> Hello | Welcome:
+    @property
+    def _keys(self) -> Sequence[str]:
+        """Without a secret, nodes of one machine prove that they know none."""
+        return self.secrets or ("",)
+
+    def _introduce(
+        self, cls: type[Hello] | type[Welcome], nonce: bytes, challenge: bytes, secret: str
+    ) -> Hello | Welcome:
         me = self.me
         return cls(
             cluster=me.cluster,
@@ -127,26 +138,32 @@ class Handshake:
             major=MAJOR,
             minor=MINOR,
             nonce=nonce,
-            proof=_proof(self.secret, kind_of(cls), challenge, me),
+            proof=_proof(secret, kind_of(cls), challenge, me),
             word=self.word(),
         )
 
     def _accept(
         self, frame: Introduction, challenge: bytes, asked_ms: int, *, peer_ip: str | None = None
-    ) -> Acquaintance:
-        """Check an introduction. Raises Refused."""
-        if peer_ip is not None and not self.secret and not is_loopback(peer_ip):
+    ) -> tuple[Acquaintance, str]:
+        """Check an introduction. Returns also the secret that it proved. Raises Refused."""
+        if peer_ip is not None and not self.secrets and not is_loopback(peer_ip):
             raise Refused("not-loopback", "no cluster secret is configured here: peers from this machine only")
         them = Identity(frame.cluster, frame.region, frame.zone, frame.node_id, frame.url, frame.incarnation)
         if frame.major != MAJOR:
             raise Refused("incompatible-version", f"protocol {frame.major} and protocol {MAJOR} do not mix")
-        if not hmac.compare_digest(frame.proof, _proof(self.secret, kind_of(frame), challenge, them)):
+        # All are tried: how long it takes does not tell which one it was.
+        proven = [
+            secret
+            for secret in self._keys
+            if hmac.compare_digest(frame.proof, _proof(secret, kind_of(frame), challenge, them))
+        ]
+        if not proven:
             raise Refused("wrong-secret", "the cluster secret is not the same on both nodes")
         drift_ms = frame.word.now_ms - (asked_ms + self.clock.now_ms()) // 2
         refused = self._mismatch(them, drift_ms) or self.objection(them)
         if refused is not None:
             raise refused
-        return Acquaintance(them, frame.word, frame.minor, drift_ms)
+        return Acquaintance(them, frame.word, frame.minor, drift_ms), proven[0]
 
     def _mismatch(self, them: Identity, drift_ms: int) -> Refused | None:
         me = self.me

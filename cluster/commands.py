@@ -22,6 +22,8 @@ from .table import cluster_table, make_console
 from .topology import Topology, TopologyError, encode_toml, load_topology, node_settings, simple_topology
 from .watch import NodeView
 
+SECRET_VARIABLE = "ARTEMIS_CLUSTER_SECRET"
+
 F = TypeVar("F", bound=Callable[..., object])
 
 FAILED = 1
@@ -70,7 +72,11 @@ def cluster() -> None:
 @click.option("--nodes", "count", type=int, help="Number of nodes, named a, b, c, ...  [default: 3]")
 @click.option("--zones", type=int, default=1, show_default=True, help="Zones to deal the nodes out to.")
 @click.option("--topology", type=click.Path(path_type=Path), help="A topology file, or the name of an example.")
-@click.option("--secret", help="Shared secret of the peer links.  [default: a random one]")
+@click.option(
+    "--secret",
+    envvar=SECRET_VARIABLE,
+    help=f"Secret of the peer links; also {SECRET_VARIABLE}, which no process list shows.  [default: a random one]",
+)
 @click.option("--clients", is_flag=True, help="Proxies for client traffic too: urls of nodes lead through them.")
 @click.option("--detach", "-d", is_flag=True, help="Return when all nodes are up, and leave them running.")
 @click.option("--keep", is_flag=True, help="Keep data and logs when the cluster stops.")
@@ -94,8 +100,9 @@ def up(
         plan = _plan(count, zones, topology)
         state = State(state_directory)
         if detach:
-            arguments = _arguments(count, zones, topology, secret=secret, clients=clients, keep=keep, timeout=timeout)
-            detach_cluster([*arguments, "--state", str(state_directory)], state, timeout)
+            arguments = _arguments(count, zones, topology, clients=clients, keep=keep, timeout=timeout)
+            environment = {} if secret is None else {SECRET_VARIABLE: secret}
+            detach_cluster([*arguments, "--state", str(state_directory)], state, timeout, environment)
             _show(request(state, "status"), is_json)
         else:
             run_in_foreground(
@@ -116,14 +123,13 @@ def _arguments(
     zones: int,
     topology: Path | None,
     *,
-    secret: str | None,
     clients: bool,
     keep: bool,
     timeout: float,
 ) -> list[str]:
-    """The arguments of `up` once more, for the process in the background."""
+    """The arguments of `up` once more, for the process in the background; the secret is not among them."""
     arguments = ["up", "--zones", str(zones), "--timeout", str(timeout)]
-    for flag, value in (("--nodes", count), ("--topology", topology), ("--secret", secret)):
+    for flag, value in (("--nodes", count), ("--topology", topology)):
         if value is not None:
             arguments += [flag, str(value)]
     return arguments + ["--clients"] * clients + ["--keep"] * keep

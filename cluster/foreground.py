@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def _mark_up(state: State) -> None:
     (state.directory / UP_MARK).touch()
 
 
-def detach(arguments: Sequence[str], state: State, timeout_s: float) -> None:
+def detach(arguments: Sequence[str], state: State, timeout_s: float, environment: Mapping[str, str]) -> None:
     """Start `artemis cluster up` with these arguments in the background; return when all nodes are up."""
     if state.is_running():
         raise StateError(f"{state.directory}: a cluster runs here already; stop it with: artemis cluster down")
@@ -147,6 +147,7 @@ def detach(arguments: Sequence[str], state: State, timeout_s: float) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env={**os.environ, **environment},
         )
     try:
         _wait_for_mark(mark, supervisor, log_file, timeout_s + 5.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from .config import RATE_LIMITED_OPERATIONS, SECRET_LENGTH_MIN, Config
+from .config import RATE_LIMITED_OPERATIONS, SECRET_LENGTH_MIN, SECRETS_MAX, Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,19 @@ def _cluster(config: Config) -> Iterator[Problem]:
             yield Problem("cluster.dial", f"{dialled!r} must look like http://host:port")
     if cluster.force_up and cluster.force_down:
         yield Problem("cluster.force_up", "cluster.force_down is set too; a node cannot be both")
-    if 0 < len(cluster.secret) < SECRET_LENGTH_MIN:
+    yield from _secrets(config)
+
+
+def _secrets(config: Config) -> Iterator[Problem]:
+    secret, secrets = config.cluster.secret, config.cluster.secrets
+    if 0 < len(secret) < SECRET_LENGTH_MIN:
         yield Problem("cluster.secret", f"must have at least {SECRET_LENGTH_MIN} characters")
+    if any(len(each) < SECRET_LENGTH_MIN for each in secrets):
+        yield Problem("cluster.secrets", f"each must have at least {SECRET_LENGTH_MIN} characters")
+    if len(secrets) > SECRETS_MAX:
+        yield Problem("cluster.secrets", f"there are {len(secrets)}; at most {SECRETS_MAX} are accepted at a time")
+    if secret and secrets:
+        yield Problem("cluster.secrets", "cluster.secret is set too; give one of them")
 
 
 def _access(config: Config) -> Iterator[Problem]:

@@ -21,6 +21,9 @@ WILDCARD_HOSTS: Final = frozenset({"", "0.0.0.0", "::"})
 SECRET_LENGTH_MIN: Final = 16
 """A secret shorter than this is a typing error or a guess."""
 
+SECRETS_MAX: Final = 8
+"""Secrets that are accepted at a time: each costs a keyed hash per attempt of whoever dials."""
+
 NAME = Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 RateLimitedArea = Literal["registry", "replication", "cluster", "status", "management"]
@@ -258,8 +261,19 @@ class ClusterSection:
         str,
         Meta(description="Shared secret of the peer links. Empty: peers on loopback only."),
     ] = field(default="", repr=False)
+    secrets: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Several shared secrets instead of one, while they are changed: this node proves that it knows"
+            " the first, and accepts peers that know any."
+        ),
+    ] = field(default=(), repr=False)
     secret_file: Annotated[
-        str, Meta(description="File that holds the secret, for secrets that should not be in the environment.")
+        str,
+        Meta(
+            description="File that holds the secret, or several, one a line, for secrets that should not be in the"
+            " environment."
+        ),
     ] = ""
     force_up: Annotated[bool, Meta(description="Be up at once, without waiting for a synchronised peer.")] = False
     force_down: Annotated[bool, Meta(description="Stay down: serve status and peers, but no clients.")] = False
@@ -269,6 +283,11 @@ class ClusterSection:
     heartbeat_batch_s: Annotated[
         float, Meta(ge=0.001, le=5, description="How long heartbeats are collected for one frame to a peer.")
     ] = 0.1
+
+    @property
+    def known_secrets(self) -> tuple[str, ...]:
+        """All secrets, however they were given; the first is the one to prove. None: peers on loopback only."""
+        return self.secrets or ((self.secret,) if self.secret else ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

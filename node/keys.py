@@ -12,7 +12,7 @@ from .config import Config
 
 ENVIRONMENT_PREFIX = "ARTEMIS_"
 
-SECRET_KEYS = frozenset({"cluster.secret"})
+SECRET_KEYS = frozenset({"cluster.secret", "cluster.secrets"})
 """Shown as *** wherever the configuration is shown."""
 
 

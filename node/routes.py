@@ -86,7 +86,7 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
         rules=instance_rules(config, allow_other_zones=True),
         limit_of=limit_of(config, "replication"),
         admits=may_replicate(config, facts.peer_addresses),
-        secret=config.cluster.secret,
+        secrets=config.cluster.known_secrets,
     )
     status = StatusOperations(
         registry,

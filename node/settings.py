@@ -141,7 +141,7 @@ def peer_addresses(config: Config) -> frozenset[str]:
 def may_replicate(config: Config, addresses: frozenset[str]) -> Callable[[str], bool]:
     """Whether an address may use the replication endpoints without the secret: configured nodes; with no cluster
     and no secret at all, this machine."""
-    alone = not config.cluster.secret and not config.cluster.nodes
+    alone = not config.cluster.known_secrets and not config.cluster.nodes
 
     def admits(ip: str) -> bool:
         if ip in addresses:
@@ -167,7 +167,7 @@ def cluster_settings(config: Config, *, node_id: str, url: str) -> ClusterSettin
         url=url,
         nodes=cluster.nodes,
         dialects=cluster.dialects,
-        secret=cluster.secret,
+        secrets=cluster.known_secrets,
         forced=Forced(up=cluster.force_up, down=cluster.force_down),
         allow_other_zones_registry=config.registry.allow_other_zones,
         allow_other_zones_discovery=config.discovery.allow_other_zones,

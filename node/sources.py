@@ -176,15 +176,17 @@ def _read_secret_file(values: dict[str, object], found: dict[str, _Found], probl
     if not path:
         return
     source = found["cluster.secret_file"].source
-    if values.get("cluster.secret"):
-        problems.append(f"cluster.secret_file ({source}): cluster.secret is set too; give one of them")
-        return
+    for other in ("cluster.secret", "cluster.secrets"):
+        if values.get(other):
+            problems.append(f"cluster.secret_file ({source}): {other} is set too; give one of them")
+            return
     try:
-        values["cluster.secret"] = Path(str(path)).read_text(encoding="utf-8").strip()
+        lines = Path(str(path)).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         problems.append(f"cluster.secret_file = {path!r} ({source}): cannot be read: {error}")
         return
-    found["cluster.secret"] = _Found("", f"file {path}", from_text=True)
+    values["cluster.secrets"] = tuple(line.strip() for line in lines if line.strip())
+    found["cluster.secrets"] = _Found("", f"file {path}", from_text=True)
 
 
 def _build(values: Mapping[str, object], sources: Mapping[str, str]) -> Config:

@@ -172,7 +172,7 @@ class World:
             node_id=name,
             url=url_of(name),
             nodes={"zone1": [url_of(other) for other in self.names]},
-            secret="a secret of the tests",
+            secrets=("a secret of the tests",),
         )
         return replace(base, **fields)  # type: ignore[arg-type]
 

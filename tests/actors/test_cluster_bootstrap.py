@@ -147,10 +147,36 @@ async def test_a_peer_whose_clock_is_far_off_is_refused_with_a_reason(autojump_c
 async def test_a_peer_with_another_secret_is_refused_with_a_reason(autojump_clock: MockClock) -> None:
     async with open_world("a", "b", start=False) as world:
         world.start("a")
-        world.start("b", secret="another secret of the tests")
+        world.start("b", secrets=("another secret of the tests",))
         await trio.sleep(1)
         assert world["a"].cluster.conversations() == []
         assert "secret is not the same" in world["a"].cluster.membership.members["http://b:8080"].problem
+
+
+OLD, NEW = "the secret until today", "the secret from today on"
+
+
+async def test_the_secret_is_changed_without_a_moment_in_which_two_nodes_are_apart(autojump_clock: MockClock) -> None:
+    """As docs/how-to/run-in-production.md has it: three rounds, one node after the other."""
+    async with open_world("a", "b", "c", secrets=(OLD,)) as world:
+        for secrets in ((OLD, NEW), (NEW, OLD), (NEW,)):
+            for name in "abc":
+                await world.kill(name)
+                world.start(name, secrets=secrets)
+                await all_up(world)
+                await eventually(world.is_meshed)
+                await trio.sleep(10)
+                assert world.is_meshed(), (secrets, name)
+        world["a"].register(instance("svc", "i1"))
+        await eventually(lambda: world["c"].names("svc") == ["i1"], within_s=0.2)
+
+
+async def test_to_change_the_secret_in_one_step_splits_the_cluster(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c", secrets=(OLD,)) as world:
+        await world.kill("a")
+        world.start("a", secrets=(NEW, OLD))
+        await trio.sleep(10)
+        assert not world.is_meshed()
 
 
 async def test_an_operator_may_force_a_node_up_or_down(autojump_clock: MockClock) -> None:

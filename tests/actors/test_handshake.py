@@ -1,7 +1,7 @@
 """The introduction: who may talk to whom, and what an eavesdropper gets to hear."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -38,12 +38,12 @@ class Tapped:
         await self._link.aclose()
 
 
-def handshake(name: str, *, secret: str = SECRET, skew_ms: int = 0, **fields: str) -> Handshake:
+def handshake(name: str, *, secrets: Sequence[str] = (SECRET,), skew_ms: int = 0, **fields: str) -> Handshake:
     clock = SkewedClock(skew_ms)
     me = Identity("test", "lab", "zone1", name, f"http://{name}:8080", 1)
     return Handshake(
         replace(me, **fields),  # type: ignore[arg-type]
-        secret,
+        secrets,
         clock=clock,
         entropy=random.Random(name).randbytes,
         word=lambda: Word(status="up", now_ms=clock.now_ms()),
@@ -97,9 +97,9 @@ async def test_two_nodes_of_one_cluster_get_to_know_each_other(autojump_clock: M
 @pytest.mark.parametrize(
     ("dialler", "listener", "code"),
     [
-        (handshake("a", secret="another"), handshake("b"), "wrong-secret"),
-        (handshake("a", secret=""), handshake("b"), "wrong-secret"),
-        (handshake("a"), handshake("b", secret=""), "wrong-secret"),
+        (handshake("a", secrets=("another",)), handshake("b"), "wrong-secret"),
+        (handshake("a", secrets=()), handshake("b"), "wrong-secret"),
+        (handshake("a"), handshake("b", secrets=()), "wrong-secret"),
         (handshake("a", cluster="other"), handshake("b"), "other-cluster"),
         (handshake("a", region="other"), handshake("b"), "other-region"),
         (handshake("a"), handshake("a", url="http://other:8080"), "same-node-id"),
@@ -120,11 +120,33 @@ async def test_who_does_not_belong_here_is_told_why(
 
 
 async def test_without_a_secret_only_this_machine_is_welcome(autojump_clock: MockClock) -> None:
-    of_b, _ = await shake(handshake("a", secret=""), handshake("b", secret=""))
+    of_b, _ = await shake(handshake("a", secrets=()), handshake("b", secrets=()))
     assert isinstance(of_b, Acquaintance)
-    of_b, _ = await shake(handshake("a", secret=""), handshake("b", secret=""), ip="10.0.0.1")
+    of_b, _ = await shake(handshake("a", secrets=()), handshake("b", secrets=()), ip="10.0.0.1")
     assert isinstance(of_b, Refused)
     assert of_b.code == "not-loopback"
+
+
+OLD, NEW = "the secret until today", "the secret from today on"
+
+
+@pytest.mark.parametrize(
+    ("near", "far"),
+    [((OLD,), (OLD, NEW)), ((OLD, NEW), (NEW, OLD)), ((NEW, OLD), (NEW,)), ((NEW, OLD), (OLD, NEW))],
+)
+async def test_two_nodes_get_on_when_each_knows_the_first_secret_of_the_other(
+    autojump_clock: MockClock, near: Sequence[str], far: Sequence[str]
+) -> None:
+    for ours, theirs in ((near, far), (far, near)):
+        of_b, of_a = await shake(handshake("a", secrets=ours), handshake("b", secrets=theirs))
+        assert isinstance(of_b, Acquaintance), (ours, theirs)
+        assert isinstance(of_a, Acquaintance), (ours, theirs)
+
+
+async def test_a_secret_that_only_one_of_two_nodes_proves_first_is_not_enough(autojump_clock: MockClock) -> None:
+    of_b, of_a = await shake(handshake("a", secrets=(NEW, OLD)), handshake("b", secrets=(OLD,)))
+    assert isinstance(of_a, Refused)
+    assert (of_a.code, of_b.code if isinstance(of_b, Refused) else "") == ("wrong-secret", "wrong-secret")
 
 
 async def test_the_secret_never_travels_and_no_proof_is_used_twice(autojump_clock: MockClock) -> None:

@@ -145,7 +145,7 @@ def test_configure_writes_what_real_machines_need(tmp_path: Path) -> None:
     files = sorted((tmp_path / "out").glob("*.toml"))
     assert [file.stem for file in files] == ["a1", "a2", "b1", "b2"]
     for file in files:
-        assert load(file=file, environment={}).cluster.secret == "correct horse battery"
+        assert load(file=file, environment={}).cluster.known_secrets[0] == "correct horse battery"
 
 
 def test_rows_of_the_bench_that_do_not_exist_are_refused_with_those_that_do() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artemis.node.config import Config
-from artemis.node.keys import all_keys, show
+from artemis.node.keys import all_keys, show, shown_values
 from artemis.node.sources import ConfigError, load, make_config
 
 
@@ -125,6 +125,9 @@ def test_the_cluster_is_a_table_in_the_file(tmp_path: Path) -> None:
         ({"cluster.dialects": "http://a:1=rpc"}, "cluster.dialects"),
         ({"cluster.force_up": True, "cluster.force_down": True}, "cluster.force_up"),
         ({"cluster.secret": "short"}, "cluster.secret"),
+        ({"cluster.secrets": f"{'x' * 16},short"}, "cluster.secrets"),
+        ({"cluster.secrets": ["x" * 16] * 9}, "cluster.secrets"),
+        ({"cluster.secret": "x" * 16, "cluster.secrets": "y" * 16}, "cluster.secrets"),
         ({"cors.credentials": True}, "cors.credentials"),
         ({"cors.origins": "console"}, "cors.origins"),
         ({"node.trusted_proxies": "proxy.local"}, "node.trusted_proxies"),
@@ -150,13 +153,30 @@ def test_the_secret_is_shown_nowhere() -> None:
     assert "short" not in problems_of(cluster__secret="short")[0].partition("(")[0]
 
 
-def test_the_secret_may_be_in_a_file(tmp_path: Path) -> None:
+def test_several_secrets_are_shown_nowhere_and_the_first_is_first() -> None:
+    secrets = ("the new one of them", "the old one of them")
+    config = make_config({"cluster.secrets": ", ".join(secrets)})
+    assert config.cluster.known_secrets == secrets
+    assert make_config({"cluster.secret": secrets[0]}).cluster.known_secrets == secrets[:1]
+    assert make_config().cluster.known_secrets == ()
+    shown = repr(config) + str(shown_values(config))
+    assert not any(secret in shown for secret in secrets)
+    assert shown_values(config)["cluster.secrets"].startswith("*** (")
+    too_short = ["0123456789abcdef", "a shorter one"]
+    assert not any(secret in problem for problem in problems_of(cluster__secrets=too_short) for secret in too_short)
+
+
+def test_the_secrets_may_be_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("0123456789abcdef\n", encoding="utf-8")
     config = make_config({"cluster.secret_file": str(file)})
-    assert config.cluster.secret == "0123456789abcdef"
-    assert config.sources["cluster.secret"] == f"file {file}"
+    assert config.cluster.known_secrets == ("0123456789abcdef",)
+    assert config.sources["cluster.secrets"] == f"file {file}"
+    file.write_text("fedcba9876543210\n\n 0123456789abcdef \n", encoding="utf-8")
+    config = make_config({"cluster.secret_file": str(file)})
+    assert config.cluster.known_secrets == ("fedcba9876543210", "0123456789abcdef")
     assert "give one of them" in problems_of(cluster__secret_file=str(file), cluster__secret="x" * 16)[0]
+    assert "give one of them" in problems_of(cluster__secret_file=str(file), cluster__secrets="x" * 16)[0]
     assert "cannot be read" in problems_of(cluster__secret_file=str(tmp_path / "none"))[0]
 
 

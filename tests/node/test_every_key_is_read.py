@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("node", "actors", "transport", "store", "cluster")
 ABOUT_CONFIGURATION = {"config.py", "checks.py", "keys.py"}
 
-READ_WHILE_LOADING = {"cluster.secret_file", "node.id"}
+READ_WHILE_LOADING = {"cluster.secret", "cluster.secrets", "cluster.secret_file", "node.id"}
 """Their value has done its work once the configuration is built, or is read through a method of it."""
 
 WAITING: set[str] = set()

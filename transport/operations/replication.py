@@ -4,7 +4,7 @@ Nothing that comes in here goes out again to other nodes: that is how this proto
 zone are not checked, the region is. A heartbeat of an unknown lease registers the instance.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hmac import compare_digest
 from typing import Final
 
@@ -39,20 +39,20 @@ class ReplicationOperations:
         rules: InstanceRules,
         limit_of: Callable[[str], int],
         admits: Callable[[str], bool],
-        secret: str = "",
+        secrets: Sequence[str] = (),
     ) -> None:
-        """`admits` says whether an address may be a peer's; a caller that sends the shared secret always may."""
+        """`admits` says whether an address may be a peer's; a caller that sends a shared secret always may."""
         self._registry = registry
         self._effects = effects
         self._clock = clock
         self._rules = rules
         self._limiters = {name: RateLimiter(limit_of(name)) for name in OPERATIONS}
         self._admits = admits
-        self._secret = secret.encode()
+        self._secrets = [secret.encode() for secret in secrets]
 
     def _begin(self, operation: str, request: Request) -> Reply | None:
         given = (request.header(SECRET_HEADER) or "").encode()
-        known = bool(self._secret) and compare_digest(given, self._secret)
+        known = any(compare_digest(given, secret) for secret in self._secrets)
         # Behind a proxy everybody has the proxy's address, which may well be that of a node.
         if not known and (request.caller.forwarded_for is not None or not self._admits(request.caller.ip)):
             raise ClientError(

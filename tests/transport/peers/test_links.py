@@ -138,7 +138,7 @@ def _node(url: str, urls: list[str]) -> Node:
         node_id=url.removeprefix("http://"),
         url=url,
         nodes={"zone1": urls},
-        secret="a secret of the tests",
+        secrets=("a secret of the tests",),
         links=LinkSettings(ping_s=0.1),
     )
     return Node(url, settings, dialer=WebSocketDialer(), seed=random.randrange(1 << 30), clock=SkewedClock())
