@@ -270,9 +270,8 @@ async def test_the_keeper_forgets_in_memory_and_step_by_step_on_disk(autojump_cl
     assert len(node.management.audit) == 0
 
 
-async def test_fifty_writers_reach_five_hundred_writes_a_second_and_all_of_it_survives(tmp_path: Path) -> None:
-    """On a real disk, synchronous=FULL. The measured rate is several times that; the bound leaves room for a busy
-    machine."""
+async def test_writers_share_transactions_and_all_of_it_survives(tmp_path: Path) -> None:
+    """On a real disk, synchronous=FULL: a thousand writes of fifty callers cost far fewer than a thousand commits."""
     node = Managed()
     writes, writers = 20, 50
     with open_database(tmp_path / "data") as database:
@@ -295,15 +294,11 @@ async def test_fifty_writers_reach_five_hundred_writes_a_second_and_all_of_it_su
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
-            began_s = trio.current_time()
             async with trio.open_nursery() as callers:
                 for number in range(writers):
                     callers.start_soon(work, number)
-            took_s = trio.current_time() - began_s
             writer.close()
-        rate = writes * writers / took_s
-        print(f"{rate:.0f} writes/s in {writer.statistics().transactions} transactions")
-        assert rate >= 500
+        assert writer.statistics().transactions <= 2 * writes, "whoever waits for a commit joins the next one"
     origin = origin_of("node-a")
     again = Management(region_id=REGION, clock=HybridClock(origin), origin=origin)
     with open_database(tmp_path / "data") as database:

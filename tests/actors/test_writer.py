@@ -1,6 +1,5 @@
 """The persistence writer over real SQLite; in simulated time where time matters."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +15,8 @@ from artemis.actors.writer import GATHER_S, SLICE_ENTRIES, PersistenceWriter
 from artemis.store.database import Database, open_database
 from artemis.store.leases import Entry, ServiceTable
 from artemis.store.sqlite import DatabaseProblem
+
+from ..pace import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -147,7 +148,7 @@ async def test_a_flush_waits_for_the_slice_in_flight(database: Database) -> None
         await trio.testing.wait_all_tasks_blocked()
         assert stored(database) == {}
         release.set()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await writer.flush()
         assert len(stored(database)) == SLICE_ENTRIES
         nursery.cancel_scope.cancel()
@@ -171,7 +172,7 @@ async def test_a_snapshot_that_cannot_be_written_ends_the_node_with_the_reason(t
             connection.pragma("max_page_count", connection.pragma("page_count"))
         writer = PersistenceWriter(database.snapshot, SystemClock())
         entries = make_entries(SLICE_ENTRIES)
-        with trio.fail_after(20), pytest.raises(ActorFailed) as caught:
+        with trio.fail_after(PATIENCE_S), pytest.raises(ActorFailed) as caught:
             async with open_supervisor() as supervisor:
                 supervisor.start("persistence writer", lambda: writer, restarts=Restarts(intensity=0))
                 writer.mark(entries)
@@ -194,11 +195,9 @@ def reason(error: BaseException) -> str:
     raise AssertionError(error)
 
 
-async def test_marking_takes_no_time_worth_mentioning_and_needs_no_running_writer(database: Database) -> None:
+async def test_marking_again_adds_nothing_and_needs_no_running_writer(database: Database) -> None:
     writer = writer_of(database)
     entries = make_entries(10_000)
-    started_s = time.perf_counter()
     for _ in range(10):
         writer.mark(entries)
-    assert time.perf_counter() - started_s < 1.0, "100,000 marks"
     assert writer.statistics().depth == 10_000

@@ -18,7 +18,8 @@ from artemis.cluster.commands import cluster
 from artemis.cluster.processes import is_alive
 from artemis.node.sources import load
 
-PATIENCE_S = 20.0
+from ..pace import PATIENCE_S
+
 RUN_FAKES = Path(__file__).with_name("run_fakes.py")
 
 

@@ -20,7 +20,8 @@ from artemis.cluster.state import State, StateError
 from artemis.cluster.topology import NodePlan, Topology, TopologyError, simple_topology
 from artemis.cluster.watch import NodeView
 
-PATIENCE_S = 20.0
+from ..pace import PATIENCE_S
+
 FAKE_NODE = Path(__file__).with_name("fake_node.py")
 
 

@@ -14,10 +14,10 @@ import trio
 from artemis.cluster.faults import Cut, FaultTable
 from artemis.cluster.proxy import Network, Proxy
 
+from ..pace import PATIENCE_S
+
 SILENCE_S = 0.05
 """Long enough for loopback to have delivered, had it been allowed to."""
-
-PATIENCE_S = 5.0
 
 
 async def serve_echo(stream: trio.SocketStream) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from ..pace import paced
+
 SECRET: Final = "a secret of the cluster"
 
 STRICT: Final[Any] = {"registry": {"allow_other_zones": False}, "discovery": {"allow_other_zones": False}}
@@ -21,8 +23,13 @@ GUARDED: Final[Any] = {
 """Peers must know a secret, so nobody registers here by accident; with the limits of status queries as they are."""
 
 QUICK: Final[Any] = {
-    "registry": {"lease_ttl_s": 0.5, "legacy_ttl_s": 0.7, "lease_ttl_min_s": 0.1, "sweep_interval_s": 0.05},
-    "websocket": {"session_ttl_s": 1.5},
+    "registry": {
+        "lease_ttl_s": paced(0.5),
+        "legacy_ttl_s": paced(0.7),
+        "lease_ttl_min_s": 0.1,
+        "sweep_interval_s": 0.05,
+    },
+    "websocket": {"session_ttl_s": paced(1.5)},
 }
 """Leases and sessions are short."""
 
@@ -42,9 +49,9 @@ SMALL: Final[Any] = {
     "limits": {
         "body_bytes": 20_000,
         "header_bytes": 2_000,
-        "header_timeout_s": 0.5,
-        "body_timeout_s": 0.5,
-        "idle_timeout_s": 1,
+        "header_timeout_s": paced(0.5),
+        "body_timeout_s": paced(0.5),
+        "idle_timeout_s": paced(1.0),
         "instances_per_request": 3,
         "id_characters": 20,
         "url_characters": 30,

@@ -19,12 +19,13 @@ import trio
 from artemis.cluster.processes import Child, node_command
 from artemis.cluster.topology import encode_toml
 
+from ..pace import PATIENCE_S
 from .waiting import POLL_S, eventually
 
 Settings = Mapping[str, Mapping[str, object]]
 
-START_S: Final = 30.0
-STOP_S: Final = 10.0
+START_S: Final = PATIENCE_S
+STOP_S: Final = PATIENCE_S
 
 REGION: Final = "lab"
 ZONE: Final = "zone1"

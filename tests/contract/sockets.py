@@ -14,7 +14,8 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from .wire import PATIENCE_S, Address, Connection
+from ..pace import PATIENCE_S
+from .wire import Address, Connection
 
 HEARTBEAT: Final = "/artemis/websocket/registry/heartbeat"
 CHANGES: Final = "/artemis/websocket/discovery/instance-change"

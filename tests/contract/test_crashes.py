@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 
+from ..pace import paced
 from .building import SUCCESS, ids_of, instance, instances_of, lookup, register, unregister
 from .conftest import StartNode
 from .nodes import NodeProcess
@@ -20,17 +21,17 @@ from .sockets import CHANGES, WATCH, watching, websocket
 from .waiting import eventually
 from .wire import ask, get, post, rpc
 
-LEASE_S = 2.0
+LEASE_S = paced(2.0)
 SHORT: Any = {"registry": {"lease_ttl_s": LEASE_S, "lease_ttl_min_s": 0.1, "sweep_interval_s": 0.05}}
 
 SENSITIVE: Any = {
     "registry": {
-        "lease_ttl_s": 1.0,
+        "lease_ttl_s": paced(1.0),
         "lease_ttl_min_s": 0.1,
         "sweep_interval_s": 0.05,
-        "preservation_window_s": 1.0,
+        "preservation_window_s": paced(1.0),
         "preservation_min_renewals": 20,
-        "preservation_ceiling_s": 2.5,
+        "preservation_ceiling_s": paced(2.5),
     }
 }
 """Self-preservation in seconds instead of minutes."""
@@ -104,7 +105,7 @@ async def test_when_everybody_falls_silent_at_once_nobody_is_evicted_until_the_c
         return not await ids_of(node, name)
 
     await eventually(are_gone)
-    assert trio.current_time() - protected_since_s > 1.5
+    assert trio.current_time() - protected_since_s > paced(1.5)
     assert (await status())["isSafe"] is True
 
 
@@ -156,7 +157,7 @@ async def test_after_a_kill_a_node_serves_what_it_knew(start_node: StartNode, tm
 
     started_s = trio.current_time()
     await eventually(only_the_heard_ones_are_left)
-    assert trio.current_time() - started_s < LEASE_S + 1
+    assert trio.current_time() - started_s < LEASE_S + paced(1)
 
 
 async def test_a_removal_outlives_a_kill(start_node: StartNode, tmp_path: Path, name: str) -> None:

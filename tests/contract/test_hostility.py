@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 import trio
 
+from ..pace import PATIENCE_S, paced
 from .building import SUCCESS, ids_of, instance, instances_of, register
 from .conftest import StartNode
 from .nodes import NodeProcess
@@ -66,7 +67,7 @@ async def test_during_a_storm_others_are_answered(node: NodeProcess, name: str, 
         for _ in range(3):
             nursery.start_soon(rage)
         for _ in range(10):
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 assert await ids_of(node, name) == ["i1"]
                 assert (await ask(node, "GET", "/health")).status == 200
         nursery.cancel_scope.cancel()
@@ -96,7 +97,7 @@ async def test_a_client_that_reads_no_answers_holds_up_nobody_and_costs_little(n
         with trio.move_on_after(1):
             for _ in range(100):
                 await mute.send(asked)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert len(await ids_of(node, name)) == 100
         assert node.resident_bytes() - before < 48 << 20
 
@@ -105,7 +106,9 @@ async def test_subscribers_that_stop_reading_hold_up_neither_others_nor_the_end_
     start_node: StartNode, fast_lane: bool, name: str
 ) -> None:
     """One of each kind stops reading, one of each kind hears everything, and the node ends in its time."""
-    node = start_node({"websocket": {"backlog": 8}, "node": {"fast_lane": fast_lane, "shutdown_deadline_s": 1.5}})
+    node = start_node(
+        {"websocket": {"backlog": 8}, "node": {"fast_lane": fast_lane, "shutdown_deadline_s": paced(1.5)}}
+    )
     subscription = {"type": "subscribe", "serviceId": name}
     async with AsyncExitStack() as stack:
         others: list[Session] = []
@@ -128,14 +131,14 @@ async def test_subscribers_that_stop_reading_hold_up_neither_others_nor_the_end_
             for one in several:
                 assert (await changes.receive())["instance"] == one
                 assert (await all_changes.receive())["instance"] == one
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert len(await ids_of(node, name)) == 30
         started_s = trio.current_time()
         node.signal(signal.SIGTERM)
         for other in others:
             assert await other.closed() == (1001, "this node is stopping")
         assert await node.ended() == 0
-        assert trio.current_time() - started_s < 6
+        assert trio.current_time() - started_s < paced(6)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ async def test_hundreds_of_idle_connections_are_no_burden(node: NodeProcess, nam
     async with trio.open_nursery() as nursery:
         for _ in range(500):
             await nursery.start(idle, node)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await register(node, instance(name))
             answer = await rpc(node, "registry/heartbeat", {"instances": [instance(name)]})
             assert answer["responseStatus"] == SUCCESS

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 
+from ..pace import PATIENCE_S
 from .building import SUCCESS, instance
 from .conftest import StartNode
 from .flavours import QUICK
@@ -107,7 +108,7 @@ class JavaClient:
 async def java_session(node: NodeProcess, path: str) -> AsyncGenerator[Session, None]:
     """4.6: a session, whose health is a PONG within a second."""
     async with websocket(node, path) as session:
-        with trio.fail_after(1):
+        with trio.fail_after(PATIENCE_S):
             await session.ping()
         yield session
 

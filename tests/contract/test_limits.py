@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 
+from ..pace import PATIENCE_S
 from .building import PARTIAL, SUCCESS, ids_of, instance, key_of, place, register
 from .conftest import StartNode
 from .flavours import BUSY, GATED, GUARDED, PER_CLIENT, SMALL, UNLIMITED
 from .nodes import NodeProcess
 from .sockets import HEARTBEAT, WATCH, websocket
-from .wire import PATIENCE_S, REST, RPC, Connection, ask, connected, encoded, get, message, post, rest, rpc
+from .wire import REST, RPC, Connection, ask, connected, encoded, get, message, post, rest, rpc
 
 REGISTER = f"{RPC}/registry/register.json"
 NODE_STATUS = f"{RPC}/status/node.json"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from ..pace import PATIENCE_S, paced
 from .building import ids_of, instance, register
 from .conftest import StartNode
 from .nodes import NodeProcess
@@ -44,7 +45,7 @@ async def test_a_node_with_clients_of_all_kinds_ends_within_two_seconds_and_in_o
             for session in (watch, changes, all_changes, heartbeat):
                 assert await session.closed() == (1001, REASON)
             assert await node.ended() == 0
-            assert trio.current_time() - started_s < 2
+            assert trio.current_time() - started_s < paced(2)
         for connection in (fresh, idle, cold):
             assert await connection.is_closed()
     assert node.events()[-1]["message"] == "stopped"
@@ -95,7 +96,7 @@ async def test_who_asks_during_the_end_is_told_to_go_elsewhere(start_node: Start
 
 
 async def test_requests_that_never_end_are_cut_at_the_deadline(start_node: StartNode, fast_lane: bool) -> None:
-    node = start_node(lane(fast_lane, shutdown_deadline_s=0.5))
+    node = start_node(lane(fast_lane, shutdown_deadline_s=paced(0.5)))
     async with connected(node) as hot, connected(node) as cold:
         await hot.send(message("POST", REGISTER, b"{}", content_length="100"))
         await cold.send(message("POST", NODE_STATUS, b"{}", content_length="100"))
@@ -105,11 +106,11 @@ async def test_requests_that_never_end_are_cut_at_the_deadline(start_node: Start
         await hot.is_cut()
         await cold.is_cut()
         assert await node.ended() == 0
-        assert 0.4 < trio.current_time() - started_s < 3
+        assert paced(0.4) < trio.current_time() - started_s < paced(3)
 
 
 async def test_a_second_signal_ends_the_node_at_once(start_node: StartNode, fast_lane: bool) -> None:
-    node = start_node(lane(fast_lane, shutdown_deadline_s=60))
+    node = start_node(lane(fast_lane, shutdown_deadline_s=2 * PATIENCE_S))
     async with connected(node) as open_request:
         await open_request.send(message("POST", REGISTER, b"{}", content_length="100"))
         assert (await ask(node, "GET", "/health")).status == 200
@@ -118,7 +119,7 @@ async def test_a_second_signal_ends_the_node_at_once(start_node: StartNode, fast
         started_s = trio.current_time()
         node.signal(signal.SIGTERM)
         assert await node.ended() == -signal.SIGTERM
-        assert trio.current_time() - started_s < 1
+        assert trio.current_time() - started_s < PATIENCE_S
 
 
 async def test_what_was_answered_before_the_end_is_there_after_a_restart(

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ..node.running import DEADLINE_S, RunningNode, running_node
+from ..node.running import RunningNode, running_node
+from ..pace import PATIENCE_S, paced
 from .walkthrough import DOCUMENTED_ADDRESS, ROOT
 
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -52,11 +53,11 @@ def test_the_client_sees_the_service_come_and_go(node: RunningNode) -> None:
         assert line_of(client) == "changes ['orders-1']"
         service.send_signal(signal.SIGINT)
         assert line_of(client) == "changes []"
-        service.wait(DEADLINE_S)
+        service.wait(PATIENCE_S)
 
         service = stack.enter_context(program("service", node))
         assert line_of(client) == "changes ['orders-1']"
         service.kill()
         killed_s = time.monotonic()
         assert line_of(client) == "changes []"
-        assert time.monotonic() - killed_s < LEASE_S + 1.5
+        assert time.monotonic() - killed_s < LEASE_S + paced(1.5)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 
+from ..pace import PATIENCE_S
 from .building import ids_of, instance, register, unregister
 from .conftest import StartNode
 from .flavours import QUICK, UNLIMITED
@@ -334,7 +335,7 @@ async def test_a_subscriber_that_does_not_keep_up_is_closed_and_told_why(shared_
 async def everything(connection: Connection) -> bytes:
     """What was still on its way, until the node's end of the connection."""
     received = bytearray()
-    with trio.fail_after(15):
+    with trio.fail_after(PATIENCE_S):
         try:
             while data := await connection.stream.receive_some():
                 received += data

@@ -6,11 +6,12 @@ from typing import Final
 
 import trio
 
+from ..pace import PATIENCE_S
+
 POLL_S: Final = 0.005
-WITHIN_S: Final = 10.0
 
 
-async def eventually(check: Callable[[], bool | Awaitable[bool]], within_s: float = WITHIN_S) -> None:
+async def eventually(check: Callable[[], bool | Awaitable[bool]], within_s: float = PATIENCE_S) -> None:
     """Return when `check` says yes; fail when it still does not after this time."""
     with trio.fail_after(within_s):
         while True:

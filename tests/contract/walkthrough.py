@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..pace import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 30
 DOCUMENTED_ADDRESS = "127.0.0.1:8080"
 
 
@@ -105,7 +106,7 @@ class Walkthrough:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=DEADLINE_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         printed = done.stdout + done.stderr

@@ -9,8 +9,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
-PATIENCE_S: Final = 15.0
-"""Longest wait for one answer. A node that needs longer is broken, or the machine is."""
+from ..pace import PATIENCE_S
 
 RPC: Final = "/artemis/api"
 REST: Final = "/api"

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-DEADLINE_S = 30
+from ..pace import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,4 @@ def running_node(*flags: str, storage: str = ":memory:") -> Generator[RunningNod
             raise AssertionError("the node ended before it listened")
         finally:
             process.kill()
-            process.wait(DEADLINE_S)
+            process.wait(PATIENCE_S)

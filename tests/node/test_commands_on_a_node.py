@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 
 from artemis.node.cli.app import artemis
 
-from .running import DEADLINE_S, RunningNode
+from ..pace import PATIENCE_S
+from .running import RunningNode
 
 
 def ask(node: RunningNode, *arguments: str) -> Result:
@@ -66,7 +67,7 @@ def test_a_watch_is_a_stream_of_json_lines_for_scripts(node: RunningNode) -> Non
         came = json.loads(watching.stdout.readline())
         ask(node, "unregister", "streamed", "s1")
         went = json.loads(watching.stdout.readline())
-        assert watching.wait(DEADLINE_S) == 0
+        assert watching.wait(PATIENCE_S) == 0
     assert [change["changeType"] for change in came["changes"]] == ["new"]
     assert [change["changeType"] for change in went["changes"]] == ["delete"]
     assert went["revision"] == came["revision"] + 1
@@ -86,7 +87,7 @@ def test_with_keep_the_instance_stays_until_the_command_is_interrupted(node: Run
         assert keeping.stdout.readline() == "registered 10.0.0.1 of kept\n"
         assert ask(node, "instances", "kept").exit_code == 0
         keeping.send_signal(2)
-        assert keeping.wait(DEADLINE_S) == 130
+        assert keeping.wait(PATIENCE_S) == 130
     assert ask(node, "instances", "kept").exit_code == 1
 
 

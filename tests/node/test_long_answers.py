@@ -10,6 +10,8 @@ from artemis.node.sources import make_config
 from artemis.store.instances import Instance
 from artemis.transport.requests import Caller, Reply, Request
 
+from ..pace import PATIENCE_S
+
 INSTANCES, SERVICES = 4000, 40
 
 LONG_ANSWERS = [
@@ -63,7 +65,7 @@ async def test_an_answer_about_everything_is_made_in_steps(
 ) -> None:
     monkeypatch.setattr("artemis.transport.operations.pacing.SLICE_S", 0.0)
     async with open_node(make_config({"data.directory": ":memory:"}), port=1) as node:
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             await node.cluster.up.wait()
             fill(node)
             turns, reply = await turns_of_others(node, method, path)

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .running import DEADLINE_S, running_node
+from ..pace import PATIENCE_S
+from .running import running_node
 
 
 def serve(*flags: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "artemis.node", "serve", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_it_says_where_it_listens_with_region_zone_and_storage(tmp_path: Path) -> None:
@@ -28,12 +29,12 @@ def test_it_says_where_it_listens_with_region_zone_and_storage(tmp_path: Path) -
 def test_a_signal_stops_it_in_order_with_exit_code_0(number: signal.Signals) -> None:
     with running_node() as node:
         node.process.send_signal(number)
-        assert node.process.wait(DEADLINE_S) == 0
+        assert node.process.wait(PATIENCE_S) == 0
         assert list(node.lines())[-1].rstrip().endswith("stopped")
 
 
 def test_a_second_signal_does_not_wait_for_open_requests() -> None:
-    with running_node("--set", "node.shutdown_deadline_s=60") as node:
+    with running_node("--set", f"node.shutdown_deadline_s={2 * PATIENCE_S}") as node:
         address = urlsplit(node.url)
         with socket.create_connection((address.hostname, address.port)) as open_request:
             head = "POST /api/registry/register.json HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -82,7 +83,7 @@ def test_the_log_is_json_when_machines_read_it() -> None:
             events.append(json.loads(process.stderr.readline()))
         process.terminate()
         events += [json.loads(line) for line in process.stderr]
-        assert process.wait(DEADLINE_S) == 0
+        assert process.wait(PATIENCE_S) == 0
     (listening,) = [event for event in events if event["message"] == "listening"]
     assert listening["storage"] == "memory only"
     assert events[-1]["message"] == "stopped"

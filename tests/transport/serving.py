@@ -21,9 +21,17 @@ from artemis.transport.responses import Cors
 from artemis.transport.server import Server, open_server
 from artemis.transport.sockets import PeerRoute, SocketRoute
 
-PATIENCE_S = 20.0
-QUICK = Limits(header_timeout_s=0.2, body_timeout_s=0.2, idle_timeout_s=0.2, send_timeout_s=0.3, linger_s=0.5)
-ROOMY = Limits(linger_s=0.5)
+from ..pace import PATIENCE_S, paced
+
+SHORT_S = paced(0.2)
+QUICK = Limits(
+    header_timeout_s=SHORT_S,
+    body_timeout_s=SHORT_S,
+    idle_timeout_s=SHORT_S,
+    send_timeout_s=paced(0.3),
+    linger_s=paced(0.5),
+)
+ROOMY = Limits(linger_s=paced(0.5))
 
 
 def echo(request: Request) -> Reply:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
@@ -9,6 +10,7 @@ import trio
 from artemis.transport import wire
 from artemis.transport.requests import Route
 
+from ..pace import paced
 from .serving import QUICK, ROOMY, ROUTES, Client, bomb, chunked, connected, eventually, large, message, serving
 
 SMALL = dataclasses.replace(ROOMY, body_bytes=10_000, header_bytes=4096)
@@ -139,16 +141,15 @@ async def test_a_connection_too_many_is_503_and_closed(fast_lane: bool) -> None:
 
 async def test_idle_connections_beyond_the_bound_do_not_keep_others_out_for_long() -> None:
     """A crowd that connects and says nothing is gone after the header timeout."""
-    limits = dataclasses.replace(QUICK, connections=100)
-    async with serving(limits=limits) as server:
-        crowd = [await trio.open_tcp_stream("127.0.0.1", server.port) for _ in range(150)]
+    limits = dataclasses.replace(QUICK, connections=100, header_timeout_s=paced(1.0))
+    async with serving(limits=limits) as server, AsyncExitStack() as crowd:
+        for _ in range(150):
+            await crowd.enter_async_context(connected(server))
         await eventually(lambda: server.statistics().refused >= 50)
         assert server.statistics().connections == 100
         await eventually(lambda: not server.statistics().connections)
         async with connected(server) as client:
             assert (await client.ask("POST", "/echo", b"{}")).status == 200
-        for stream in crowd:
-            await stream.aclose()
 
 
 @pytest.mark.parametrize("path", ["/large", "/large-and-cold"])

@@ -14,6 +14,7 @@ from artemis.transport.limits import Limits
 from artemis.transport.listener import open_listener
 from artemis.transport.requests import Reply, Request, Route
 
+from ..pace import PATIENCE_S, paced
 from .serving import ROUTES, Client, connected, eventually, message, serving
 
 
@@ -102,8 +103,8 @@ async def test_idle_connections_are_closed_at_once_when_the_node_stops(fast_lane
         assert (await used.ask("POST", "/echo", b"{}")).status == 200
         await eventually(lambda: server.statistics().connections == 2)
         started_s = trio.current_time()
-        await server.aclose(10)
-        assert trio.current_time() - started_s < 1
+        await server.aclose(2 * PATIENCE_S)
+        assert trio.current_time() - started_s < PATIENCE_S / 2
         assert await used.ended()
         assert await fresh.ended()
 
@@ -175,7 +176,7 @@ async def test_what_does_not_finish_in_time_is_cut(fast_lane: bool) -> None:
         await arrived.wait()
         started_s = trio.current_time()
         await server.aclose(0.2)
-        assert 0.2 <= trio.current_time() - started_s < 2
+        assert 0.2 <= trio.current_time() - started_s < paced(2)
         try:
             assert await client.ended()
         except trio.BrokenResourceError:

@@ -12,6 +12,7 @@ from artemis.transport.requests import Caller
 from artemis.transport.server import Server
 from artemis.transport.sockets import BinarySocket, PeerRoute, Socket, SocketClosed, SocketRoute
 
+from ..pace import paced
 from .serving import QUICK, ROOMY, connected, eventually, serving
 
 HANDSHAKE = {
@@ -201,7 +202,7 @@ async def test_a_session_is_not_idle_however_silent(fast_lane: bool) -> None:
 
 
 async def test_a_subscriber_that_stops_reading_is_cut_off_and_does_not_hold_up_the_end() -> None:
-    limits = dataclasses.replace(ROOMY, send_timeout_s=0.2, websocket_close_s=0.2)
+    limits = dataclasses.replace(ROOMY, send_timeout_s=paced(0.2), websocket_close_s=paced(0.2))
     async with serving(sockets=SOCKETS, limits=limits) as server, connected(server) as client:
         await client.ask("GET", "/talk", None, **HANDSHAKE)
         await eventually(lambda: server.statistics().sockets == 1)
@@ -222,13 +223,13 @@ async def test_a_node_that_leaves_tells_its_subscribers(fast_lane: bool) -> None
 
 
 async def test_a_node_that_leaves_does_not_wait_for_subscribers_that_have_stopped_reading(fast_lane: bool) -> None:
-    limits = dataclasses.replace(ROOMY, websocket_close_s=0.2)
+    limits = dataclasses.replace(ROOMY, websocket_close_s=paced(0.2))
     async with serving(fast_lane=fast_lane, sockets=SOCKETS, limits=limits) as server, connected(server) as client:
         await client.ask("GET", "/talk", None, **HANDSHAKE)
         await eventually(lambda: server.statistics().sockets == 1)
         started_s = trio.current_time()
-        await server.aclose(0.5)
-        assert trio.current_time() - started_s < 2
+        await server.aclose(paced(0.5))
+        assert trio.current_time() - started_s < paced(2)
 
 
 async def test_peers_exchange_binary_frames(fast_lane: bool) -> None:

@@ -12,10 +12,11 @@ import trio
 
 from ...contract.waiting import eventually
 from ...contract.wire import RPC
+from ...pace import paced
 from .clusters import HEARTBEAT_S, REGION, Place
 
-CONNECT_S: Final = 1.0
-ANSWER_S: Final = 1.0
+CONNECT_S: Final = paced(1.0)
+ANSWER_S: Final = paced(1.0)
 """A third of the lease; the Java client waits for half of it."""
 ATTEMPTS: Final = 5
 BETWEEN_ATTEMPTS_S: Final = 0.1

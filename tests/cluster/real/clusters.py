@@ -23,18 +23,19 @@ from artemis.cluster.watch import read_metrics
 
 from ...contract.waiting import eventually
 from ...contract.wire import RPC, ask, get
+from ...pace import PATIENCE_S, paced
 
 Settings = Mapping[str, Mapping[str, object]]
 
-LEASE_S: Final = 3.0
+LEASE_S: Final = paced(3.0)
 """About a seventh of the default, and so is what follows from it."""
-HEARTBEAT_S: Final = 0.6
-ANTI_ENTROPY_S: Final = 2.0
+HEARTBEAT_S: Final = paced(0.6)
+ANTI_ENTROPY_S: Final = paced(2.0)
 SWEEP_S: Final = 0.1
 
-START_S: Final = 40.0
+START_S: Final = PATIENCE_S
 """Several interpreters start on a machine that may be busy."""
-TEST_S: Final = 90.0
+TEST_S: Final = 3 * PATIENCE_S
 """No test of this folder takes so long; one that does has hung."""
 
 SECRET: Final = "a secret for these tests"

@@ -13,14 +13,15 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
 
 from ...contract.sockets import CHANGES, WATCH
 from ...contract.waiting import eventually
+from ...pace import PATIENCE_S, paced
 from .clients import LOOKUP, Fleet, Line, Unanswered, request_of
 from .clusters import REGION, Place
 
 BETWEEN_QUESTIONS_S: Final = 0.05
 RECONNECT_S: Final = 0.05
-HANDSHAKE_S: Final = 2.0
-BEGIN_S: Final = 10.0
-GRACE_S: Final = 1.0
+HANDSHAKE_S: Final = paced(2.0)
+BEGIN_S: Final = PATIENCE_S / 2
+GRACE_S: Final = paced(1.0)
 """What an observer may lag behind the world: news on its way, on a machine that is busy."""
 
 LOST = (

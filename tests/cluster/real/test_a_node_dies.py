@@ -5,6 +5,7 @@ from pathlib import Path
 import trio
 
 from ...contract.waiting import eventually
+from ...pace import PATIENCE_S, paced
 from .clients import open_fleet
 from .clusters import ANTI_ENTROPY_S, HEARTBEAT_S, LEASE_S, RealCluster, open_real, while_time_passes
 from .observers import GRACE_S, ids_at, open_observers
@@ -50,7 +51,7 @@ async def test_killing_a_node_under_load_loses_nobody_and_declares_nobody_lost(t
             await fleet.unregister(late)
             cluster.begin("b")
             seen: list[str] = []
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 await first_readiness(cluster, "b", seen)
             assert await ids_at(cluster["b"], SERVICE) is not None
             found = await ids_at(cluster["b"], SERVICE)
@@ -68,5 +69,5 @@ async def test_killing_a_node_under_load_loses_nobody_and_declares_nobody_lost(t
             for follower in observers.followers:
                 assert not follower.picture.keys() & (dead.ids | late.ids)
             print(f"all clients of the killed node were heard elsewhere after {moved_s:.2f} s")
-            assert moved_s < HEARTBEAT_S + GRACE_S + 1.5
+            assert moved_s < HEARTBEAT_S + GRACE_S + paced(1.5)
             assert observers.answers() > 50

@@ -6,6 +6,7 @@ from typing import Any, Final
 import trio
 
 from ...contract.waiting import eventually
+from ...pace import PATIENCE_S, paced
 from .clients import REGISTER, Client, Line, Unanswered, instance, open_fleet, request_of
 from .clusters import Place, RealCluster, open_real
 from .observers import ids_at, knows, lookup_of, open_observers
@@ -14,7 +15,7 @@ POPULATION: Final = 20_000
 PER_SERVICE: Final = 100
 PER_REQUEST: Final = 500
 SERVICE = "real.joins"
-LATENCY_S: Final = 0.5
+LATENCY_S: Final = paced(0.5)
 """Of the slowest answer of those who serve; generous, since everybody shares two cores here."""
 
 
@@ -22,7 +23,7 @@ async def test_a_node_is_not_ready_before_it_knows_20000_instances_and_others_ke
     settings = {"registry": {"lease_ttl_s": 600.0}, "cluster": {"anti_entropy_interval_s": 30.0}}
     async with open_real(tmp_path, later=["c"], settings=settings) as cluster:
         await _populate(cluster["a"])
-        await eventually(lambda: _holds(cluster, "b", POPULATION), 20)
+        await eventually(lambda: _holds(cluster, "b", POPULATION))
         others = cluster.without("c")
         async with (
             open_fleet(SERVICE, 20, others) as fleet,
@@ -43,7 +44,7 @@ async def test_a_node_is_not_ready_before_it_knows_20000_instances_and_others_ke
             print(f"ready after {ready_s:.2f} s, start included; slowest answer of the others {worst_s * 1000:.0f} ms")
             assert worst_s < LATENCY_S
             assert all(prober.refusals == 0 for prober in observers.probers.values())
-            await eventually(cluster.has_converged, 5)
+            await eventually(cluster.has_converged, paced(5))
             assert "synchronised with" in (await cluster.says("c", "this node is up"))["message"]
 
 
@@ -67,7 +68,7 @@ async def _until_ready(
     codes: dict[int, int] = {}
     lookups: dict[str, int] = {}
     statuses: set[str] = set()
-    with trio.fail_after(40):
+    with trio.fail_after(PATIENCE_S):
         while True:
             try:
                 answer = await _lookup(cluster[name], "real.many-7")

@@ -7,6 +7,7 @@ from typing import Final
 import trio
 
 from ...contract.waiting import POLL_S, eventually
+from ...pace import paced
 from .clients import REGISTER, Client, instance, open_fleet, request_of
 from .clusters import ANTI_ENTROPY_S, RealCluster, open_real
 from .observers import GRACE_S, WatchFollower, open_observers
@@ -17,8 +18,8 @@ KEYS: Final = 200
 SPREADS: Final = 30
 CHANGES: Final = 15
 """How often each instance changes while the peer cannot follow."""
-SPREAD_S: Final = 0.1
-LATE_S: Final = 1.0
+SPREAD_S: Final = paced(0.1)
+LATE_S: Final = paced(1.0)
 
 
 async def test_a_slow_peer_and_one_that_stands_still_delay_nobody_else(tmp_path: Path) -> None:
@@ -37,7 +38,7 @@ async def test_a_slow_peer_and_one_that_stands_still_delay_nobody_else(tmp_path:
         )
         slow = await _spread(cluster, watch, "slow")
         await _outbox_stays_bounded(cluster)
-        await eventually(cluster.has_converged, 15)
+        await eventually(cluster.has_converged, paced(15))
         cluster.heal()
 
         cluster.launcher.pause("c")
@@ -45,16 +46,16 @@ async def test_a_slow_peer_and_one_that_stands_still_delay_nobody_else(tmp_path:
         await _outbox_stays_bounded(cluster)
         observers.judge()
         cluster.launcher.resume("c")
-        await eventually(cluster.has_converged, ANTI_ENTROPY_S + GRACE_S + 2)
+        await eventually(cluster.has_converged, ANTI_ENTROPY_S + GRACE_S + paced(2))
         for name in ("b", "c"):
-            await eventually(partial(_is_told, cluster, name), GRACE_S + 2)
+            await eventually(partial(_is_told, cluster, name), GRACE_S + paced(2))
         for what, delays_s in (("all well", well), ("one slow", slow), ("one stopped", stopped)):
             print(f"register on a, push on b, {what}: median {delays_s[len(delays_s) // 2] * 1000:.0f} ms", end="")
             print(f", worst {delays_s[-1] * 1000:.0f} ms")
             assert delays_s[len(delays_s) // 2] < SPREAD_S
             assert delays_s[-1] < LATE_S
         for name in cluster.places:
-            await eventually(partial(_holds_everything, cluster, name), GRACE_S + 2)
+            await eventually(partial(_holds_everything, cluster, name), GRACE_S + paced(2))
 
 
 async def _spread(cluster: RealCluster, watch: WatchFollower, phase: str) -> list[float]:

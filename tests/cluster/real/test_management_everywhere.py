@@ -8,14 +8,15 @@ import trio
 
 from ...contract.waiting import POLL_S, eventually
 from ...contract.wire import ask, encoded, get
+from ...pace import paced
 from .clients import Client, Fleet, Line, Service, open_fleet, request_of
 from .clusters import ANTI_ENTROPY_S, REGION, Place, RealCluster, open_real
 from .observers import Observers, RpcFollower, ids_at, ids_in, knows, lookup_of, open_observers
 
 SERVICE: Final = "real.managed"
 ROUNDS: Final = 20
-PROMISED_S: Final = 0.1
-GENEROUS_S: Final = 3.0
+PROMISED_S: Final = paced(0.1)
+GENEROUS_S: Final = paced(3.0)
 """What a machine may take that runs other things, too; what was measured is printed."""
 
 

@@ -18,6 +18,7 @@ from artemis.cluster.watch import read_metrics
 
 from ...contract.waiting import eventually
 from ...contract.wire import ask, rpc
+from ...pace import PATIENCE_S
 from .clients import instance, open_fleet
 from .clusters import LEASE_S, REGION, SECRET, SETTINGS, START_S, Place, merged, read_events, while_time_passes
 from .observers import GRACE_S, ids_at, open_observers
@@ -109,7 +110,7 @@ class Moving:
 async def open_moving(directory: Path, names: Sequence[str], *, original: str) -> AsyncGenerator[Moving, None]:
     moving = Moving(directory, names, original=original)
     try:
-        with trio.fail_after(60):
+        with trio.fail_after(PATIENCE_S):
             async with trio.open_nursery() as nursery:
                 for name in names:
                     nursery.start_soon(moving.up, name)

@@ -9,6 +9,7 @@ import trio_websocket
 
 from ...contract.waiting import eventually
 from ...contract.wire import RPC, Answer, Connection, encoded, rpc
+from ...pace import PATIENCE_S
 from .clients import instance
 from .clusters import REGION, SECRET, Place, open_real
 from .observers import ids_at
@@ -97,7 +98,7 @@ async def _refuses_noise_on_the_link(place: Place) -> None:
             async with trio.open_nursery() as nursery:
                 address = f"{place.host}:{place.port}"
                 link = await trio_websocket.wrap_client_stream(nursery, stream, address, "/artemis/peer")
-                with trio.fail_after(10):
+                with trio.fail_after(PATIENCE_S):
                     challenge: str | bytes = await link.get_message()
                     assert isinstance(challenge, bytes)
                     assert b"challenge" in challenge

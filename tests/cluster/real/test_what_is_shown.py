@@ -18,6 +18,7 @@ from artemis.cluster.processes import is_alive
 
 from ...contract.waiting import eventually
 from ...contract.wire import RPC, get
+from ...pace import PATIENCE_S, paced
 from .clients import open_fleet
 from .clusters import HEARTBEAT_S, REGION, RealCluster, open_real, while_time_passes
 from .observers import GRACE_S, knows
@@ -52,7 +53,7 @@ async def test_status_and_metrics_tell_how_nodes_get_along(tmp_path: Path) -> No
             assert renewals >= 2 * heartbeats * 0.8, "each heartbeat is told to both peers"
             print(f"{heartbeats} heartbeats in {elapsed_s:.1f} s: {frames:.0f} frames to 2 peers of each of 3 nodes")
             cluster.launcher.kill("c")
-            await eventually(partial(_shows, cluster, "a", "c", {"suspect", "down"}), 5)
+            await eventually(partial(_shows, cluster, "a", "c", {"suspect", "down"}), paced(5))
             rows = {row["node"]["url"]: row["status"] for row in (await cluster.standing("a"))["nodesStatus"]}
             assert rows == {cluster.url("a"): "up", cluster.url("b"): "up", cluster.url("c"): rows[cluster.url("c")]}
             assert rows[cluster.url("c")] in ("unknown", "down"), "nodes that are down are listed, too"
@@ -132,12 +133,12 @@ def test_the_commands_run_real_nodes_and_leave_nothing_behind(tmp_path: Path) ->
 
     try:
         up = [sys.executable, "-m", "artemis.node", "cluster", "up", "--nodes", "2", "--detach", "--state", str(state)]
-        subprocess.run(up, check=True, capture_output=True, timeout=60)
+        subprocess.run(up, check=True, capture_output=True, timeout=PATIENCE_S)
         found = nodes()
         assert {name: node["status"] for name, node in found.items()} == {"a": "up", "b": "up"}
         assert found["a"]["peers"] == {"b": "up"}
         artemis("partition", "a|b")
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + PATIENCE_S
         while peers_of_a() != "unknown":
             assert time.monotonic() < deadline_s, "a never noticed that b is cut off"
             select.select([], [], [], 0.5)  # nodes answer few of these questions

@@ -9,8 +9,7 @@ import trio
 from artemis.transport.client import Instance, Refused, RegistryClient, open_discovery_client, open_registry_client
 
 from ...node.running import RunningNode, running_node
-
-DEADLINE_S = 20
+from ...pace import PATIENCE_S, paced
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +23,13 @@ def instance(service: str, number: int = 1) -> Instance:
 
 
 async def test_what_is_registered_outlives_its_lease_and_ends_with_the_block(node: RunningNode) -> None:
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with open_discovery_client(node.url) as discovery, discovery.watch("lasting") as updates:
             assert (await updates.receive()).instances == ()
-            async with open_registry_client(node.url, lease_ttl_s=0.6) as registry:
+            async with open_registry_client(node.url, lease_ttl_s=paced(0.6)) as registry:
                 await registry.register(instance("lasting"))
                 assert (await updates.receive()).changes[0].change_type == "new"
-                with trio.move_on_after(1.5):
+                with trio.move_on_after(paced(1.5)):
                     unexpected = await updates.receive()
                     raise AssertionError(unexpected)
                 assert registry.heartbeat_count >= 5
@@ -38,11 +37,11 @@ async def test_what_is_registered_outlives_its_lease_and_ends_with_the_block(nod
 
 
 async def test_an_instance_that_was_taken_out_registers_again(node: RunningNode) -> None:
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with (
             open_discovery_client(node.url) as discovery,
             discovery.watch("returning") as updates,
-            open_registry_client(node.url, lease_ttl_s=0.8) as registry,
+            open_registry_client(node.url, lease_ttl_s=paced(0.8)) as registry,
             open_registry_client(node.url) as somebody,
         ):
             assert (await updates.receive()).kind == "snapshot"
@@ -75,7 +74,7 @@ async def test_a_refusal_of_the_node_has_its_code(node: RunningNode) -> None:
 
 
 async def test_the_changes_of_all_services_can_be_watched(node: RunningNode) -> None:
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(PATIENCE_S):
         async with (
             open_discovery_client(node.url) as discovery,
             discovery.watch("*") as updates,

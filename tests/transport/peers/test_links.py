@@ -19,6 +19,7 @@ from artemis.transport.peers.standing import ClusterStanding
 from artemis.transport.server import open_server
 
 from ...actors.cluster_world import Node, SkewedClock, eventually, instance
+from ...pace import PATIENCE_S
 
 pytestmark = pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "quart"])
 
@@ -50,7 +51,7 @@ async def open_echo(*, fast_lane: bool) -> AsyncGenerator[tuple[Echo, str], None
 
 async def test_frames_travel_both_ways_whole_and_in_order(fast_lane: bool) -> None:
     frames = [b"x", bytes(70_000), bytes(1_000_000), *([bytes(FRAME_BYTES_MAX)] if fast_lane else [])]
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with open_echo(fast_lane=fast_lane) as (echo, url):
             link = await WebSocketDialer().dial(url)
             for frame in frames:
@@ -62,7 +63,7 @@ async def test_frames_travel_both_ways_whole_and_in_order(fast_lane: bool) -> No
 
 
 async def test_the_end_of_a_link_is_seen_by_both_sides(fast_lane: bool) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         async with open_echo(fast_lane=fast_lane) as (echo, url):
             link = await WebSocketDialer().dial(url)
             await link.aclose()
@@ -83,14 +84,14 @@ async def test_a_port_where_nobody_listens_refuses(fast_lane: bool) -> None:
 
 async def test_a_server_that_has_no_such_path_is_a_failed_dial(fast_lane: bool) -> None:
     async with open_server([], fast_lane=fast_lane) as server:
-        with trio.fail_after(5), pytest.raises(DialFailed, match="answers 404") as failed:
+        with trio.fail_after(PATIENCE_S), pytest.raises(DialFailed, match="answers 404") as failed:
             await WebSocketDialer().dial(server.url)
         assert not failed.value.refused
 
 
 async def test_a_text_message_ends_the_link(fast_lane: bool) -> None:
     async with open_echo(fast_lane=fast_lane) as (echo, url):
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             link = await WebSocketDialer().dial(url)
             await link._say(TextMessage(data="hello"))
             await echo.ended.wait()
@@ -101,7 +102,7 @@ async def test_a_text_message_ends_the_link(fast_lane: bool) -> None:
 
 async def test_a_dial_leads_to_another_address_where_the_configuration_says_so(fast_lane: bool) -> None:
     async with open_echo(fast_lane=fast_lane) as (_, url):
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             link = await WebSocketDialer(addresses={"http://node-a:1": url}).dial("http://node-a:1")
             await link.send(b"x")
             assert await link.receive() == b"x"
@@ -110,7 +111,7 @@ async def test_a_dial_leads_to_another_address_where_the_configuration_says_so(f
 
 async def test_two_nodes_converge_over_real_sockets(fast_lane: bool) -> None:
     """The whole way: WebSocket, handshake with a secret, anti-entropy, replication, goodbye."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             urls = [_free_url(), _free_url()]
             nodes = [_node(url, urls) for url in urls]
@@ -121,7 +122,7 @@ async def test_two_nodes_converge_over_real_sockets(fast_lane: bool) -> None:
                 await node.cluster.up.wait()
             await eventually(lambda: len(nodes[1].names("svc")) == 500)
             nodes[1].register(instance("svc", "of-b"))
-            await eventually(lambda: "of-b" in nodes[0].names("svc"), within_s=2)
+            await eventually(lambda: "of-b" in nodes[0].names("svc"), within_s=PATIENCE_S)
             standing = ClusterStanding(nodes[0].cluster)
             await eventually(lambda: [view.status for view in standing.everybody()] == ["up", "up"])
             await eventually(lambda: standing.convergence()["peers"][urls[1]]["equal"] is True)  # type: ignore[index]
@@ -173,7 +174,7 @@ async def _first_line(url: str, more: str) -> bytes:
 
 async def test_a_page_in_a_browser_is_no_peer(fast_lane: bool) -> None:
     """It would connect from the loopback, where a cluster without a secret believes everybody."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with open_echo(fast_lane=fast_lane) as (echo, url):
             assert b" 200 " in await _first_line(url, "Origin: http://evil.example\r\n")
             assert echo.ips == []
@@ -181,7 +182,7 @@ async def test_a_page_in_a_browser_is_no_peer(fast_lane: bool) -> None:
 
 
 async def test_who_comes_through_a_proxy_on_this_machine_is_not_on_this_machine(fast_lane: bool) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with open_echo(fast_lane=fast_lane) as (echo, url):
             assert b" 101 " in await _first_line(url, "X-Forwarded-For: 192.0.2.7\r\n")
             await echo.ended.wait()
