@@ -12,7 +12,7 @@ from .flavours import QUICK, UNLIMITED
 from .matching import EPOCH_MS, Including, Text, Whole
 from .nodes import REGION, ZONE, NodeProcess
 from .sockets import WATCH, shake_hands, text_frame, watching, websocket
-from .wire import PATIENCE_S, Connection, connected, encoded, post, rest, rpc
+from .wire import Connection, connected, encoded, post, rest, rpc
 from .wire import ask as ask_once
 
 OPERATOR = {"operation": "pull-out", "operatorId": "op", "token": "t", "extensions": "{}", "reason": "test"}

@@ -30,11 +30,15 @@ def running_node(*flags: str, storage: str = ":memory:") -> Generator[RunningNod
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
+            written: list[str] = []
             for line in process.stdout:
+                written.append(line)
                 if found := re.search(r"listens on (http://\S+)", line):
                     yield RunningNode(found[1], process)
                     return
-            raise AssertionError("the node ended before it listened")
+            raise AssertionError(
+                f"the node ended with {process.wait(PATIENCE_S)} before it listened:\n{''.join(written)}"
+            )
         finally:
             process.kill()
             process.wait(PATIENCE_S)
