@@ -16,7 +16,7 @@ def refusal(route: Route, header: HeaderOf, limits: Limits) -> ClientError | Non
     if not accepts(header(b"accept"), route.produces):
         return ClientError(406, f"this path answers {route.produces.decode()} only, which the Accept header excludes")
     content_type = header(b"content-type")
-    if route.takes_body and not is_json(content_type) and not (route.body_optional and content_type is None):
+    if route.takes_body and not is_json(content_type) and not (route.body_optional and _says_nothing(header)):
         return ClientError(415, "the body must be JSON, and its Content-Type application/json")
     length = header(b"content-length")
     if length is not None and length.isdigit() and int(length) > limits.body_bytes:
@@ -26,6 +26,12 @@ def refusal(route: Route, header: HeaderOf, limits: Limits) -> ClientError | Non
     except ClientError as error:
         return error
     return None
+
+
+def _says_nothing(header: HeaderOf) -> bool:
+    """Whether there is no body, and nothing is said about one."""
+    length, encoding = header(b"content-length"), header(b"transfer-encoding")
+    return header(b"content-type") is None and encoding is None and (length is None or length.strip(b"0") == b"")
 
 
 def is_json(content_type: bytes | None) -> bool:

@@ -8,7 +8,9 @@ import msgspec
 import trio
 
 from artemis.store.instances import Instance
+from artemis.transport.client.errors import Refused
 from artemis.transport.client.http import Http
+from artemis.transport.client.messages import Written, read
 from artemis.transport.client.registration import open_registry_client
 
 from .asking import TIMEOUT_S, ask_http, asks_a_node, checked, run
@@ -101,7 +103,9 @@ def unregister(service: str, instance_id: str, region: str | None, urls: Sequenc
     async def unregister_there(http: Http) -> dict[str, str]:
         region_id = region or (await _place(http)).region_id
         key = {"regionId": region_id, "serviceId": service, "instanceId": instance_id}
-        await http.post("/api/registry/unregister.json", {"instanceKeys": [key]})
+        answer = await http.post("/api/registry/unregister.json", {"instanceKeys": [key]})
+        for failure in read(Written, answer).failures():
+            raise Refused(failure.error_code, failure.error_message)
         return key
 
     key = ask_http(urls, unregister_there)

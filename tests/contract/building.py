@@ -8,6 +8,10 @@ from .wire import Address, rpc
 SUCCESS = {"errorCode": "success", "message": "", "status": "success"}
 PARTIAL = {"errorCode": "partial_fail", "message": "", "status": "partial_fail"}
 
+REST_SUCCESS = {"errorCode": "success", "errorMessage": "", "message": "", "status": "success"}
+REST_PARTIAL = {"errorCode": "bad-request", "errorMessage": "", "message": "", "status": "partial_fail"}
+"""The REST API has five codes, and a message under two names."""
+
 INSTANCE_FIELDS = (
     "groupId",
     "healthCheckUrl",

@@ -67,4 +67,5 @@ class Text:
 LOCAL_TIME = Text(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
 NEVER = "1970-01-01 00:00:00.000"
 COUNT_AS_TEXT = Text(r"\d+")
+RFC_3339 = Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 EPOCH_MS = Whole(1_600_000_000_000)

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from ..pace import PATIENCE_S
-from .building import PARTIAL, SUCCESS, ids_of, instance, key_of, place, register
+from .building import PARTIAL, REST_SUCCESS, SUCCESS, ids_of, instance, key_of, place, register
 from .conftest import StartNode
 from .flavours import BUSY, GATED, GUARDED, PER_CLIENT, SMALL, UNLIMITED
 from .nodes import NodeProcess
@@ -402,6 +402,8 @@ async def test_peers_and_watchmen_are_not_limited_as_clients_are(shared_node: St
 async def test_limits_of_rate_can_be_switched_off(shared_node: StartNode, name: str) -> None:
     node = shared_node(UNLIMITED)
     for _ in range(5):
-        assert (await rest(node, "registry/register", {"instances": [instance(name)]}))["responseStatus"] == SUCCESS
+        assert (await rest(node, "registry/register", {"instances": [instance(name)]}))[
+            "responseStatus"
+        ] == REST_SUCCESS
         assert (await get(node, f"{RPC}/cluster/up-registry-nodes.json"))["responseStatus"] == SUCCESS
         assert (await get(node, f"{RPC}/status/leases.json"))["responseStatus"] == SUCCESS

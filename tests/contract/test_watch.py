@@ -9,7 +9,7 @@ from ..pace import PATIENCE_S
 from .building import ids_of, instance, register, unregister
 from .conftest import StartNode
 from .flavours import QUICK, UNLIMITED
-from .matching import EPOCH_MS, Including, Text, Whole
+from .matching import EPOCH_MS, RFC_3339, Including, Text, Whole
 from .nodes import REGION, ZONE, NodeProcess
 from .sockets import WATCH, shake_hands, text_frame, watching, websocket
 from .wire import Connection, connected, encoded, post, rest, rpc
@@ -69,7 +69,9 @@ async def test_changes_follow_the_snapshot(node: NodeProcess, name: str) -> None
             "serviceId": name,
             "service_id": name,
             "revision": revision + 1,
-            "changes": [{"changeType": "change", "changeTime": EPOCH_MS, "instance": changed}],
+            "changes": [
+                {"changeType": "change", "changeTime": RFC_3339, "changeTimeMs": EPOCH_MS, "instance": changed}
+            ],
         }
 
 

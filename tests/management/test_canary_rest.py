@@ -127,6 +127,35 @@ async def test_canaries_named_by_the_rpc_api_are_canaries_of_the_rest_api(releas
     assert await released.ok("GET", f"{CONFIG}/{released.service}"), "the white list stays"
 
 
+async def test_the_white_list_grows_and_shrinks_by_what_is_named(released: World) -> None:
+    await configure(released, "10.1.1.1", "2001:db8::1")
+    white_list = f"management/canary/{released.service}/whitelist"
+    added = {"ips": ["10.1.1.2", "2001:DB8:0:0::1", "10.1.1.1/32"], **OPERATOR}
+    config = await released.ok("POST", f"{white_list}/add", added)
+    assert config["ipWhitelist"] == ["10.1.1.1", "2001:db8::1", "10.1.1.2"], "addresses, not spellings, are compared"
+    assert await released.routed(ip="10.1.1.2") == ["c1"]
+    removed = {"ips": ["10.1.1.1", "2001:DB8::1", "10.9.9.9"], **OPERATOR}
+    config = await released.ok("POST", f"{white_list}/remove", removed)
+    assert config["ipWhitelist"] == ["10.1.1.2"]
+    assert await released.routed(ip="10.1.1.1") == ["i1", "i2"]
+    config = await released.ok("POST", "management/canary/disable", {"serviceId": released.service, **OPERATOR})
+    assert (config["enabled"], config["ipWhitelist"]) == (False, ["10.1.1.2"])
+    logs = await released.ok("GET", f"management/audit/logs?targetId={released.service}&limit=3")
+    assert [log["operation"] for log in logs] == ["disable", "whitelist-remove", "whitelist-add"]
+    assert logs[1]["before"]["ipWhitelist"] == ["10.1.1.1", "2001:db8::1", "10.1.1.2"]
+
+
+async def test_a_white_list_that_cannot_be_changed_says_why(world: World) -> None:
+    path, message = f"management/canary/{world.service}/whitelist/add", "has no canary configuration"
+    for call in (path, path.replace("add", "remove")):
+        assert message in await world.refused(404, "POST", call, {"ips": ["10.0.0.1"]})
+    assert message in await world.refused(404, "POST", "management/canary/disable", {"serviceId": world.service})
+    await configure(world, *(f"10.0.{number // 256}.{number % 256}" for number in range(1000)))
+    assert await world.refused(400, "POST", path, {}) == "ips is null"
+    assert "'here' is neither" in await world.refused(400, "POST", path, {"ips": ["here"]})
+    assert "1001 entries" in await world.refused(400, "POST", path, {"ips": ["10.1.0.0"]})
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -258,7 +258,7 @@ def test_an_answer_is_explained(prompt: Prompt) -> None:
     assert cells(second)[:2] == ["i2", "yes"]
     assert prompt.json("explain", world.service, "i2")["instances"] == [Including({"instanceId": "i2", "kept": True})]
     assert prompt.fails(1, "explain", world.service, "i1") == f"127.0.0.1 is given no instance of {world.service}"
-    assert prompt.fails(4, "explain", "unheard.of") == "data-not-found: the service unheard.of has no instances"
+    assert prompt.fails(4, "explain", "unheard.of") == "bad-request: the service unheard.of has no instances"
 
 
 @pytest.mark.parametrize("name", ["pull-out", "pull-in", "groups", "rules", "canary", "audit", "explain", "apply"])

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ..contract.building import REST_SUCCESS
 from ..contract.matching import EPOCH_MS, Including, Text
 from ..contract.nodes import REGION
 from .world import OPERATOR, World
@@ -32,7 +33,7 @@ async def test_a_plain_service_is_given_whole(world: World) -> None:
         "canary": False,
         "routeRule": None,
         "instances": [{"instanceId": "i1", "kept": True, "filter": None, "reason": Text(".+"), "causes": []}],
-        "responseStatus": {"status": "success", "errorCode": "success", "message": ""},
+        "responseStatus": REST_SUCCESS,
     }
     body = await explained(world)
     assert body["caller"] == {"ip": "127.0.0.1", "regionId": REGION, "zoneId": "zone1"}, "who asks, unless said"
@@ -113,10 +114,10 @@ async def test_what_cannot_be_explained_is_told(world: World) -> None:
         assert (status["status"], bool(status["message"])) == ("fail", True)
         return str(status["errorCode"])
 
-    assert await code() == "data-not-found"
+    assert await code() == "bad-request"
     await world.register("i1")
-    assert await code(instanceId="i2") == "data-not-found"
-    assert await code(regionId="elsewhere") == "no-permission"
+    assert await code(instanceId="i2") == "bad-request"
+    assert await code(regionId="elsewhere") == "bad-request"
     assert await world.refused(400, "GET", "discovery/explain") == "the query parameter serviceId is required"
     message = await world.refused(400, "GET", f"discovery/explain?serviceId={world.service}&ip=localhost")
     assert message == "the query parameter ip must be an IP address, not 'localhost'"

@@ -132,6 +132,9 @@ def story(world: World, name: str, *, strictly: bool) -> Iterator[Step]:
     yield Step("", "POST", "management/canary/config", canary, 200, Including(canary))
     config = "management/canary/config/{serviceId}"
     yield step(config, "GET", {"serviceId": service}, None, 200, Including(canary))
+    for change in ("add", "remove"):
+        white_list = f"management/canary/{{serviceId}}/whitelist/{change}"
+        yield step(white_list, "POST", {"serviceId": service}, {"ips": ["10.0.0.2"]}, 200, None)
     yield step(config, "DELETE", {"serviceId": service})
 
 

@@ -2,11 +2,10 @@
 
 from typing import Any, NamedTuple
 
+from ..contract.building import REST_SUCCESS, SUCCESS
 from ..contract.matching import Including, Whole
 from ..contract.nodes import REGION
 from .world import OPERATOR, World
-
-SUCCESS = {"status": "success", "errorCode": "success", "message": ""}
 
 
 class Row(NamedTuple):
@@ -20,7 +19,7 @@ class Row(NamedTuple):
 
 
 def told(**fields: Any) -> Including:
-    return Including({"status": SUCCESS, **fields})
+    return Including({"status": REST_SUCCESS, **fields})
 
 
 def story(world: World) -> list[Row]:
@@ -120,6 +119,9 @@ def story(world: World) -> list[Row]:
         Row(61, "GET", f"management/canary/config/{service}", None, 200, a_canary),
         Row(62, "POST", "management/canary/enable", {"serviceId": service, "enabled": False}, 200, a_canary),
         Row(64, "GET", "management/canary/configs", None, 200, None),
+        Row(64, "POST", "management/canary/disable", {"serviceId": service}, 200, a_canary),
+        Row(64, "POST", f"management/canary/{service}/whitelist/add", {"ips": ["10.0.0.1"]}, 200, a_canary),
+        Row(64, "POST", f"management/canary/{service}/whitelist/remove", {"ips": ["10.0.0.2"]}, 200, a_canary),
         Row(63, "DELETE", f"management/canary/config/{service}", None, 200, None),
         Row(
             65,

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from ..contract.building import instance, place, register
+from ..contract.building import REST_SUCCESS, instance, place, register
 from ..contract.nodes import REGION
 from ..contract.sockets import CHANGES, WATCH, Session, watching, websocket
 from ..contract.wire import REST, RPC, Address, Answer, ask, get, post
@@ -97,7 +97,7 @@ class World:
     async def status_ok(self, name: str, body: object) -> Any:
         """A call of the REST API whose success is told by `status`."""
         answer = await post(self.node, f"{REST}/management/{name}.json", body)
-        assert answer["status"] == {"status": "success", "errorCode": "success", "message": ""}, answer
+        assert answer["status"] == REST_SUCCESS, answer
         return answer
 
     # The RPC management API

@@ -211,7 +211,7 @@ async def test_names_and_types_are_read_as_tolerantly_as_the_original_reads_them
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b'{"instanceKey":[]}'])
 async def test_what_is_no_json_object_is_a_400(managing: Managing, body: bytes) -> None:
     for route in managing.routes:
-        if route.method == "POST" and "instanceKey" not in body.decode():
+        if route.method == "POST" and "instanceKey" not in body.decode() and (body or not route.body_optional):
             with pytest.raises(ClientError) as refused:
                 await managing.raw("POST", route.path, body)
             assert refused.value.status == 400

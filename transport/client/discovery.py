@@ -12,7 +12,7 @@ from artemis.store.instances import Instance
 from .errors import Refused
 from .groups import only_cause
 from .http import Http, open_http
-from .messages import AllServices, ChosenInstance, OneService, Service, read
+from .messages import AllServices, ChosenInstance, Service, read
 from .nodes import Nodes
 from .picture import ServiceUpdate
 from .sockets import Dial, dial
@@ -36,10 +36,10 @@ class DiscoveryClient:
     async def service(self, service_id: str, *, data: Mapping[str, str] | None = None) -> Service:
         """The instances of a service now; none for a service that nobody registered. `data` is for routing."""
         body = await self._http.post(
-            "/api/discovery/service.json",
-            {"discoveryConfig": {"serviceId": service_id, "discoveryData": data}, **self._place()},
+            "/api/discovery/lookup.json",
+            {"discoveryConfigs": [{"serviceId": service_id, "discoveryData": data}], **self._place()},
         )
-        service = read(OneService, body).service
+        (service,) = read(AllServices, body).services or (None,)
         return service.known() if service else Service(service_id)
 
     async def services(self) -> list[Service]:

@@ -15,7 +15,7 @@ from .nodes import Nodes
 M = TypeVar("M", bound=msgspec.Struct)
 
 CONNECT_TIMEOUT_S: Final = 2.0
-ELSEWHERE_CODES: Final = frozenset({"service-unavailable", "internal-service-error"})
+ELSEWHERE_CODES: Final = frozenset({"service-unavailable", "internal-error"})
 """Answers that concern the node, not the request: another node may do better."""
 
 

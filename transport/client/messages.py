@@ -29,24 +29,18 @@ class ResponseStatus(msgspec.Struct, rename="camel", frozen=True):
 
 
 class InstanceKey(msgspec.Struct, rename="camel", frozen=True):
-    """The identity of an instance; also what is read of a whole one where only its identity matters."""
+    """The identity of an instance."""
 
     region_id: str | None = None
     service_id: str | None = None
     instance_id: str | None = None
 
 
-class Failed(msgspec.Struct, rename="camel", frozen=True):
-    """Why one instance of a request was refused. The node repeats it in the form in which it was asked."""
+class Failed(InstanceKey, frozen=True):
+    """Why one instance of a request was refused: its identity, beside the reason."""
 
-    instance: InstanceKey | None = None
-    instance_key: InstanceKey | None = None
     error_code: str = "unknown"
-    error_message: str | None = None
-
-    @property
-    def key(self) -> InstanceKey:
-        return self.instance or self.instance_key or InstanceKey()
+    error_message: str = ""
 
 
 class Written(msgspec.Struct, rename="camel", frozen=True):
@@ -70,10 +64,6 @@ class WireService(msgspec.Struct, rename="camel", frozen=True):
         return Service(self.service_id or "", instances, self.metadata or {})
 
 
-class OneService(msgspec.Struct, rename="camel", frozen=True):
-    service: WireService | None = None
-
-
 class AllServices(msgspec.Struct, rename="camel", frozen=True):
     services: list[WireService] | None = None
     version: int = 0
@@ -87,7 +77,7 @@ class ChosenInstance(msgspec.Struct, rename="camel", frozen=True):
 class WireChange(msgspec.Struct, rename="camel", frozen=True):
     change_type: ChangeType
     instance: WireInstance | None = None
-    change_time: int = 0
+    change_time_ms: int = 0
 
 
 class Pushed(msgspec.Struct, rename="camel", frozen=True):

@@ -93,7 +93,7 @@ class Picture:
 def known_changes(changes: list[WireChange]) -> tuple[Change, ...]:
     """The changes of a push in the types of the SDK."""
     return tuple(
-        Change(change.change_type, change.instance.known() if change.instance else Instance(), change.change_time)
+        Change(change.change_type, change.instance.known() if change.instance else Instance(), change.change_time_ms)
         for change in changes
     )
 

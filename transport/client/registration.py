@@ -61,12 +61,12 @@ class RegistryClient:
         Raises Refused for the first instance that the node refuses; that one is not kept, the others are.
         """
         asked = [self._with_lease(instance) for instance in instances]
-        failed = {_key(failure.key): failure for failure in await self._register(asked)}
+        failed = {_key(failure): failure for failure in await self._register(asked)}
         for instance in asked:
             if _key(instance) not in failed:
                 self._instances[_key(instance)] = instance
         for failure in failed.values():
-            raise Refused(failure.error_code, failure.error_message or "")
+            raise Refused(failure.error_code, failure.error_message)
 
     async def unregister(self, *instances: Instance) -> None:
         """Take instances out of the registry. They are no longer kept, even when no node can be told."""
@@ -84,7 +84,7 @@ class RegistryClient:
         if not instances:
             return
         failed = await self._send("heartbeat", instances)
-        unknown = {_key(failure.key) for failure in failed if failure.error_code == "data-not-found"}
+        unknown = {_key(failure) for failure in failed if failure.error_code == "data-not-found"}
         for failure in failed:
             if failure.error_code != "data-not-found":
                 logger.warning("a heartbeat was refused: %s %s", failure.error_code, failure.error_message)

@@ -50,7 +50,7 @@ class CallerGuard:
             if self._allows(request):
                 return handler(request)
             if in_rpc_shape:
-                return failure("rate-limited", RATE_LIMITED_MESSAGE)
+                return failure("rate-limited", RATE_LIMITED_MESSAGE, loose=request.loose)
             raise ClientError(429, "this address asks too often", headers=RETRY_AFTER)
 
         return cast("Handler", guarded)

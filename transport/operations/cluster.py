@@ -42,7 +42,7 @@ class ClusterOperations:
         self, request: Request, name: str, flags: Callable[[NodeView], tuple[bool | None, bool | None]]
     ) -> Reply:
         if not self._limiters[name].allow(self._clock.now_s()):
-            return failure("rate-limited", RATE_LIMITED_MESSAGE, "nodes")
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, "nodes", loose=request.loose)
         if request.method == "GET":
             place = PlaceRequest(request.argument("regionId"), request.argument("zoneId"))
         else:
@@ -54,14 +54,14 @@ class ClusterOperations:
             if can_serve and (other_zones or near):
                 nodes.append(node.service_node())
         if not nodes:
-            return failure("data-not-found", "No available service nodes.", "nodes")
-        return answer(b'"nodes":' + encode_json(nodes))
+            return failure("data-not-found", "No available service nodes.", "nodes", loose=request.loose)
+        return answer(b'"nodes":' + encode_json(nodes), loose=request.loose)
 
     def routes(self, prefix: str, *, loose: bool) -> list[Route]:
         """The routes under `/artemis/api` or `/api`."""
         rows = (("up-registry-nodes", self.registry_nodes), ("up-discovery-nodes", self.discovery_nodes))
         return [
-            Route(method, f"{prefix}/cluster/{name}{suffix}", handler, name, loose=loose, hot=True)
+            Route(method, f"{prefix}/cluster/{name}{suffix}", handler, name, loose=loose, hot=True, body_optional=loose)
             for name, handler in rows
             for method in ("POST", "GET")
             for suffix in ((".json", "") if loose else (".json",))

@@ -55,6 +55,11 @@ def decode(kind: type[T], body: bytes | str, *, any_size: bool = False) -> T:
         return _decode_tolerantly(kind, body)
 
 
+def decode_optional(kind: type[T], body: bytes) -> T:
+    """The same for a body that may be missing."""
+    return decode(kind, body) if body.strip() else kind()
+
+
 def _decode_tolerantly(kind: type[T], body: bytes | str) -> T:
     try:
         document = msgspec.json.decode(body)

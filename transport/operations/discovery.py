@@ -127,7 +127,7 @@ class DiscoveryOperations:
             return self._pick(request, ask, ask.discovery_config)
         if not ask.discovery_configs:
             message = "Request is null or request.discoveryConfigs is empty."
-            return failure("bad-request", message, "services")
+            return failure("bad-request", message, "services", loose=request.loose)
         if len(ask.discovery_configs) > CONFIGS_MAX:
             raise ClientError(
                 400, f"{len(ask.discovery_configs)} services in one lookup, at most {CONFIGS_MAX} allowed"
@@ -135,7 +135,7 @@ class DiscoveryOperations:
         region_id, zone_id = ask.region_id, ask.zone_id
         if request.loose:
             region_id, zone_id = self._place(ask, next((c for c in ask.discovery_configs if c), None))
-        refused = self._refused(region_id, zone_id, "services")
+        refused = self._refused(request, region_id, zone_id, "services")
         if refused is not None:
             return refused
         services: list[bytes] = []
@@ -149,7 +149,7 @@ class DiscoveryOperations:
                 raise ClientError(
                     400, f"the answer would have more than {ANSWER_BYTES_MAX} bytes: ask in several calls"
                 )
-        return answer(b'"services":[%b]' % b",".join(services))
+        return answer(b'"services":[%b]' % b",".join(services), loose=request.loose)
 
     def service(self, request: Request) -> Reply:
         """One service."""
@@ -165,14 +165,22 @@ class DiscoveryOperations:
     def _one(self, request: Request, ask: ServiceRequest) -> Reply:
         config = ask.discovery_config
         if config is None or not config.service_id or config.service_id.isspace():
-            return failure("bad-request", "Request is null or request.discoveryConfig is null.", "service")
+            message = "Request is null or request.discoveryConfig is null."
+            return failure("bad-request", message, "service", loose=request.loose)
         region_id, zone_id = ask.region_id, ask.zone_id
         if request.loose:
             region_id, zone_id = self._place(ask, config)
-        refused = self._refused(region_id, zone_id, "service")
+        refused = self._refused(request, region_id, zone_id, "service")
         if refused is not None:
             return refused
-        return answer(b'"service":' + self._service(request, config, region_id, zone_id, empty=False))
+        if request.loose and not self._is_known(config.service_id):
+            return failure("bad-request", f"the service {config.service_id} has no instances", loose=True)
+        service = self._service(request, config, region_id, zone_id, empty=False)
+        return answer(b'"service":' + service, loose=request.loose)
+
+    def _is_known(self, service_id: str) -> bool:
+        service = self._registry.services.get(service_id.lower())
+        return service is not None and service.live_count > 0
 
     async def services(self, request: Request) -> Reply:
         """All services that have an instance to show, and the version of this picture."""
@@ -184,7 +192,7 @@ class DiscoveryOperations:
 
     async def _all(self, request: Request, ask: ServicesRequest) -> Reply:
         if not self._standing.serves_discovery():
-            return self._not_up('"services":null,"version":0')
+            return self._not_up('"services":null,"version":0', loose=request.loose)
         registry, pace = self._registry, Pace()
         # Taken first: what changes meanwhile may be in the answer already, and is in the next delta in any case.
         version = registry.version
@@ -199,27 +207,23 @@ class DiscoveryOperations:
                 known = registry.services.get(key)
                 if known is None or not known.visible():
                     services.append(self._body(known.service_id if known else key, known, None, empty=True))
-        return answer(b'"services":[%b],"version":%d' % (b",".join(services), version))
+        return answer(b'"services":[%b],"version":%d' % (b",".join(services), version), loose=request.loose)
 
     def delta(self, request: Request) -> Reply:
         """What came and went since a version that an earlier answer carried."""
         ask = decode(ServicesRequest, request.body)
         if not self._standing.serves_discovery():
-            return self._not_up('"delta":null,"version":0')
+            return self._not_up('"delta":null,"version":0', loose=request.loose)
         registry = self._registry
         found = None if ask.version >= registry.version or ask.version <= 0 else registry.log.delta(ask.version)
         if found is None:
-            return answer(
-                b'"delta":null,"version":0',
-                encode_json({"errorCode": "data-not-found", "message": "Delta is not found.", "status": "fail"}),
-                outcome="data-not-found",
-            )
+            return answer(b'"delta":null,"version":0', "data-not-found", "Delta is not found.", loose=request.loose)
         parts: list[bytes] = []
         for key, changes in found.items():
             service = registry.services.get(key)
             name = encode_json(service.service_id if service else key)
             parts.append(name + b":[" + b",".join([change_json(change) for change in changes.values()]) + b"]")
-        return answer(b'"delta":{%b},"version":%d' % (b",".join(parts), registry.version))
+        return answer(b'"delta":{%b},"version":%d' % (b",".join(parts), registry.version), loose=request.loose)
 
     def snapshot(self, service_id: str) -> bytes:
         """All visible instances of a service, as a subscription begins with: the same for every caller."""
@@ -316,16 +320,15 @@ class DiscoveryOperations:
             zone_id=zone_id or self._rules.zone_id,
         )
 
-    def _refused(self, region_id: str | None, zone_id: str | None, field: str) -> Reply | None:
+    def _refused(self, request: Request, region_id: str | None, zone_id: str | None, field: str) -> Reply | None:
         if not self._standing.serves_discovery():
-            return self._not_up(f'"{field}":null')
+            return self._not_up(f'"{field}":null', loose=request.loose)
         foreign = self._rules.foreign_region(region_id) or self._rules.foreign_zone(zone_id)
-        return None if foreign is None else failure("no-permission", foreign, field)
+        return None if foreign is None else failure("no-permission", foreign, field, loose=request.loose)
 
-    def _not_up(self, fields: str) -> Reply:
+    def _not_up(self, fields: str, *, loose: bool) -> Reply:
         message = not_up("discovery ", self._standing.me())
-        status = encode_json({"errorCode": "service-unavailable", "message": message, "status": "fail"})
-        return answer(fields.encode(), status, outcome="service-unavailable")
+        return answer(fields.encode(), "service-unavailable", message, loose=loose)
 
     def routes(self, prefix: str, *, loose: bool) -> list[Route]:
         """The routes under `/artemis/api` or `/api`."""
@@ -338,7 +341,15 @@ class DiscoveryOperations:
             ("POST", "services-delta", self.delta),
         )
         return [
-            Route(method, f"{prefix}/discovery/{name}{suffix}", handler, name, hot=name != "services", loose=loose)
+            Route(
+                method,
+                f"{prefix}/discovery/{name}{suffix}",
+                handler,
+                name,
+                hot=name != "services",
+                loose=loose,
+                body_optional=loose and name == "services",
+            )
             for method, name, handler in rows
             for suffix in ((".json", "") if loose else (".json",))
         ]

@@ -1,6 +1,6 @@
 """Register, heartbeat, unregister: what clients do to their instances (RPC contract 1.4, REST rows 1-3)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -14,9 +14,9 @@ from artemis.store.registry import Registry
 
 from ..errors import ClientError
 from ..requests import Reply, Request, Route
-from .answers import PARTIAL_STATUS, RATE_LIMITED_MESSAGE, ErrorCode, answer, encode_json, failure
+from .answers import RATE_LIMITED_MESSAGE, answer, encode_json, failure
 from .decoding import decode
-from .rules import InstanceRules, Refusal, failed
+from .rules import InstanceRules, Refusal, blank_among, failed, failures_answer, flat, json_array
 from .standing import Standing, not_up
 
 UNKNOWN_LEASE: Final[Refusal] = ("data-not-found", "Instance is not exising! Need re-register.")
@@ -24,14 +24,13 @@ EMPTY_MESSAGE: Final = "request.instances is null or empty."
 
 
 class InstanceKey(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The identity of an instance without its data."""
+    """The identity of an instance, and where it is, without its data. Zone and group are not looked at."""
 
     region_id: str | None = None
+    zone_id: str | None = None
     service_id: str | None = None
+    group_id: str | None = None
     instance_id: str | None = None
-
-    def as_instance(self) -> Instance:
-        return Instance(region_id=self.region_id, service_id=self.service_id, instance_id=self.instance_id)
 
 
 class InstancesRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -61,7 +60,8 @@ class RegistryOperations:
         self._standing = standing
         self._rules = rules
         self._limiters = {name: RateLimiter(limit_of(name)) for name in ("register", "heartbeat", "unregister")}
-        self._success = answer(b'"failedInstances":null')
+        self._success = {loose: answer(b'"failedInstances":null', loose=loose) for loose in (False, True)}
+        self._keys_success = answer(b'"failedInstances":null,"failedInstanceKeys":null', loose=True)
 
     # Who may call at all
 
@@ -69,18 +69,18 @@ class RegistryOperations:
         """The decoded request and the time, or the answer when the call as a whole is refused."""
         now_s = self._clock.now_s()
         if not self._limiters[operation].allow(now_s):
-            return failure("rate-limited", RATE_LIMITED_MESSAGE, "failedInstances")
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, "failedInstances", loose=request.loose)
         ask = decode(InstancesRequest, request.body)
         items = ask.instances or (ask.instance_keys if request.loose and operation != "register" else None)
         if not items:
-            return failure("bad-request", EMPTY_MESSAGE, "failedInstances")
+            return failure("bad-request", EMPTY_MESSAGE, "failedInstances", loose=request.loose)
         if len(items) > self._rules.instances_max:
             raise ClientError(
                 400, f"{len(items)} instances in one request, at most {self._rules.instances_max} allowed"
             )
         if not self._standing.serves_registry():
             message = not_up("registry ", self._standing.me())
-            return failure("service-unavailable", message, "failedInstances")
+            return failure("service-unavailable", message, "failedInstances", loose=request.loose)
         return ask, now_s
 
     # The three calls
@@ -115,11 +115,14 @@ class RegistryOperations:
             if entry is not None:
                 add(entry)
             else:
-                failures.append(failed(instance, self._refuse(instance) or UNKNOWN_LEASE))
-        failed_keys = self._renew_keys(ask, renewed, lease_s=lease_s) if request.loose and ask.instance_keys else None
+                refusal = self._refuse(instance, loose=request.loose) or UNKNOWN_LEASE
+                failures.append(failed(instance, refusal, loose=request.loose))
+        failed_keys = None
+        if request.loose and ask.instance_keys:
+            failed_keys = self._renew_keys(ask.instance_keys, renewed, lease_s=lease_s)
         if renewed and self._effects.peers:
             self._effects.renewed(renewed)
-        return self._answer(failures, failed_keys)
+        return self._answer(failures, failed_keys, loose=request.loose)
 
     def register(self, request: Request) -> Reply:
         """Give instances a lease, with the data they bring."""
@@ -132,14 +135,18 @@ class RegistryOperations:
         for instance in ask.instances or ():
             if instance is None:
                 continue
-            refusal = self._refuse(instance) or self._rules.refuse_content(instance) or self._refuse_if_full(instance)
+            refusal = (
+                self._refuse(instance, loose=request.loose)
+                or self._rules.refuse_content(instance)
+                or self._refuse_if_full(instance)
+            )
             if refusal is None:
                 accepted.append(instance)
             else:
-                failures.append(failed(instance, refusal))
+                failures.append(failed(instance, refusal, loose=request.loose))
         outcome = self._registry.register(accepted, now_s=now_s, now_ms=self._clock.now_ms())
         self._effects.written(outcome.entries, outcome.renewed, outcome.changes)
-        return self._answer(failures, None)
+        return self._answer(failures, None, loose=request.loose)
 
     def unregister(self, request: Request) -> Reply:
         """Remove instances at once. Removing what is not there succeeds."""
@@ -152,27 +159,37 @@ class RegistryOperations:
         for instance in ask.instances or ():
             if instance is None:
                 continue
-            refusal = self._refuse(instance)
+            refusal = self._refuse(instance, loose=request.loose)
             if refusal is not None:
-                failures.append(failed(instance, refusal))
-            elif self._rules.may_be_registered(instance):
+                failures.append(failed(instance, refusal, loose=request.loose))
+            elif self._rules.may_be_registered(instance.service_id, instance.instance_id):
                 keys.append(_key(instance))
         failed_keys: list[bytes] | None = None
         if request.loose and ask.instance_keys:
             failed_keys = []
-            for key, instance in _instances_of(ask.instance_keys):
-                refusal = self._refuse_key(instance)
+            for key in ask.instance_keys:
+                if key is None:
+                    continue
+                refusal = self._refuse_key(key)
                 if refusal is not None:
-                    failed_keys.append(_failed_key(key, instance, refusal))
-                elif self._rules.may_be_registered(instance):
-                    keys.append(_key(instance))
+                    failed_keys.append(_failed_key(key, refusal))
+                elif self._rules.may_be_registered(key.service_id, key.instance_id):
+                    keys.append(_key(key))
         outcome = self._registry.unregister(keys, now_s=now_s, now_ms=self._clock.now_ms())
         self._effects.written(outcome.entries, (), outcome.changes)
-        return self._answer(failures, failed_keys)
+        return self._answer(failures, failed_keys, loose=request.loose)
 
     # Their parts
 
-    def _refuse(self, instance: Instance) -> Refusal | None:
+    def _refuse(self, instance: Instance, *, loose: bool) -> Refusal | None:
+        if loose:
+            blank = blank_among(
+                ("regionId", instance.region_id),
+                ("serviceId", instance.service_id),
+                ("instanceId", instance.instance_id),
+                ("url", instance.url),
+            )
+            return _missing(blank) if blank else self._rules.refuse_place(instance)
         return self._rules.refuse_place(instance) or self._rules.refuse_blank(instance)
 
     def _refuse_if_full(self, instance: Instance) -> Refusal | None:
@@ -184,33 +201,36 @@ class RegistryOperations:
             f"this node holds {held} instances and tombstones, as many as limits.instances says",
         )
 
-    def _refuse_key(self, instance: Instance) -> Refusal | None:
-        region = self._rules.foreign_region(instance.region_id)
-        if region is not None:
-            return "no-permission", region
-        blank = self._rules.refuse_blank(msgspec.structs.replace(instance, url="-"))
-        return None if blank is None else ("bad-request", blank[1].removeprefix("Exception: "))
+    def _refuse_key(self, key: InstanceKey) -> Refusal | None:
+        blank = blank_among(("regionId", key.region_id), ("serviceId", key.service_id), ("instanceId", key.instance_id))
+        if blank:
+            return _missing(blank)
+        region = self._rules.foreign_region(key.region_id)
+        return None if region is None else ("no-permission", region)
 
-    def _renew_keys(self, ask: InstancesRequest, renewed: list[Entry], *, lease_s: float) -> list[bytes]:
+    def _renew_keys(self, keys: list[InstanceKey | None], renewed: list[Entry], *, lease_s: float) -> list[bytes]:
         failures: list[bytes] = []
-        for key, instance in _instances_of(ask.instance_keys or ()):
-            refusal = self._refuse_key(instance)
-            entry = None if refusal else self._registry.renew(*_key(instance), lease_s=lease_s)
+        region, renew, add = self._registry.region_key, self._registry.renew, renewed.append
+        for key in keys:
+            if key is None:
+                continue
+            region_id, service_id, instance_id = key.region_id, key.service_id, key.instance_id
+            entry = None
+            if region_id and service_id and instance_id and (region_id == region or region_id.lower() == region):
+                entry = renew(service_id.lower(), instance_id.lower(), lease_s=lease_s)
             if entry is not None:
-                renewed.append(entry)
+                add(entry)
             else:
-                failures.append(_failed_key(key, instance, refusal or UNKNOWN_LEASE))
+                failures.append(_failed_key(key, self._refuse_key(key) or UNKNOWN_LEASE))
         return failures
 
-    def _answer(self, failures: list[bytes], failed_keys: list[bytes] | None) -> Reply:
-        if not failures and failed_keys is None:
-            return self._success
-        fields = b'"failedInstances":' + _array(failures)
-        if failed_keys is not None:
-            fields += b',"failedInstanceKeys":' + _array(failed_keys)
+    def _answer(self, failures: list[bytes], failed_keys: list[bytes] | None, *, loose: bool) -> Reply:
+        if failed_keys is None:
+            return failures_answer(failures, loose=loose) if failures else self._success[loose]
         if not failures and not failed_keys:
-            return answer(fields)
-        return answer(fields, PARTIAL_STATUS, outcome="partial_fail")
+            return self._keys_success
+        fields = b'"failedInstances":' + json_array(failures) + b',"failedInstanceKeys":' + json_array(failed_keys)
+        return answer(fields, "partial_fail", loose=loose)
 
     def routes(self, prefix: str, *, loose: bool) -> list[Route]:
         """The routes under `/artemis/api` (RPC) or `/api` (REST, `loose`: also without the suffix)."""
@@ -222,18 +242,16 @@ class RegistryOperations:
         ]
 
 
-def _key(instance: Instance) -> tuple[str, str]:
-    return (instance.service_id or "").lower(), (instance.instance_id or "").lower()
+def _key(of: Instance | InstanceKey) -> tuple[str, str]:
+    return (of.service_id or "").lower(), (of.instance_id or "").lower()
 
 
-def _instances_of(keys: Iterable[InstanceKey | None]) -> Iterable[tuple[InstanceKey, Instance]]:
-    return ((key, key.as_instance()) for key in keys if key is not None)
+def _missing(name: str) -> Refusal:
+    return "bad-request", f"{name} is missing or blank"
 
 
-def _failed_key(key: InstanceKey, instance: Instance, refusal: Refusal) -> bytes:
-    code: ErrorCode = refusal[0]
-    return encode_json({"errorCode": code, "errorMessage": f"{instance.text()}: {refusal[1]}", "instanceKey": key})
-
-
-def _array(items: list[bytes]) -> bytes:
-    return b"[" + b",".join(items) + b"]" if items else b"null"
+def _failed_key(key: InstanceKey, refusal: Refusal) -> bytes:
+    fields = flat(key)
+    code, reason = refusal
+    text = "/".join(str(field) for field in fields.values() if field).lower()
+    return encode_json({"errorCode": code, "errorMessage": f"{text}: {reason}", **fields})

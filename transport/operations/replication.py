@@ -16,12 +16,12 @@ from artemis.store.registry import Registry
 
 from ..errors import ClientError
 from ..requests import Handler, Reply, Request, Route
-from .answers import PARTIAL_STATUS, RATE_LIMITED_MESSAGE, answer, encode_json, failure
+from .answers import RATE_LIMITED_MESSAGE, answer, encode_json, failure
 from .cluster import PlaceRequest
 from .decoding import decode
 from .pacing import Pace
 from .registry import EMPTY_MESSAGE, InstancesRequest
-from .rules import InstanceRules, Refusal, failed
+from .rules import InstanceRules, Refusal, failed, failures_answer
 
 SECRET_HEADER: Final = b"x-artemis-secret"
 OPERATIONS: Final = ("register", "heartbeat", "unregister", "get-services")
@@ -62,7 +62,7 @@ class ReplicationOperations:
             )
         if not self._limiters[operation].allow(self._clock.now_s()):
             field = "services" if operation == "get-services" else "failedInstances"
-            return failure("rate-limited", RATE_LIMITED_MESSAGE, field)
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, field, loose=request.loose)
         return None
 
     def register(self, request: Request) -> Reply:
@@ -79,7 +79,7 @@ class ReplicationOperations:
             return refused
         instances = decode(InstancesRequest, request.body).instances
         if not instances:
-            return failure("bad-request", EMPTY_MESSAGE, "failedInstances")
+            return failure("bad-request", EMPTY_MESSAGE, "failedInstances", loose=request.loose)
         now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
         lease_s = self._registry.lease_time(now_s)
         accepted: list[Instance] = []
@@ -89,7 +89,7 @@ class ReplicationOperations:
                 continue
             refusal = self._refuse(instance)
             if refusal is not None:
-                failures.append(failed(instance, refusal))
+                failures.append(failed(instance, refusal, loose=request.loose))
                 continue
             service_key, instance_key = (instance.service_id or "").lower(), (instance.instance_id or "").lower()
             # The heartbeats of the original carry the data of the registration: they never change what is known.
@@ -97,7 +97,7 @@ class ReplicationOperations:
                 accepted.append(instance)
         outcome = self._registry.register(accepted, now_s=now_s, now_ms=now_ms)
         self._effects.merged(outcome.entries, outcome.changes)
-        return _answer(failures)
+        return failures_answer(failures, loose=request.loose)
 
     def unregister(self, request: Request) -> Reply:
         """An instance was removed at a peer."""
@@ -106,7 +106,7 @@ class ReplicationOperations:
             return refused
         instances = decode(InstancesRequest, request.body).instances
         if not instances:
-            return failure("bad-request", EMPTY_MESSAGE, "failedInstances")
+            return failure("bad-request", EMPTY_MESSAGE, "failedInstances", loose=request.loose)
         keys: list[tuple[str, str]] = []
         failures: list[bytes] = []
         for instance in instances:
@@ -114,12 +114,12 @@ class ReplicationOperations:
                 continue
             refusal = self._refuse(instance)
             if refusal is not None:
-                failures.append(failed(instance, refusal))
+                failures.append(failed(instance, refusal, loose=request.loose))
             else:
                 keys.append(((instance.service_id or "").lower(), (instance.instance_id or "").lower()))
         outcome = self._registry.unregister(keys, now_s=self._clock.now_s(), now_ms=self._clock.now_ms())
         self._effects.merged(outcome.entries, outcome.changes)
-        return _answer(failures)
+        return failures_answer(failures, loose=request.loose)
 
     async def services(self, request: Request) -> Reply:
         """Everything in the registry, pulled-out instances included: the cold start of a peer."""
@@ -132,7 +132,7 @@ class ReplicationOperations:
             region_id = decode(PlaceRequest, request.body).region_id
         foreign = self._rules.foreign_region(region_id)
         if foreign is not None:
-            return failure("no-permission", foreign, "services")
+            return failure("no-permission", foreign, "services", loose=request.loose)
         services: list[bytes] = []
         pace = Pace()
         for service in list(self._registry.services.values()):
@@ -143,7 +143,7 @@ class ReplicationOperations:
                     b'{"instances":[%b],"logicInstances":null,"metadata":null,"routeRules":null,"serviceId":%b}'
                     % (b",".join(instances), encode_json(service.service_id))
                 )
-        return answer(b'"services":[' + b",".join(services) + b"]")
+        return answer(b'"services":[' + b",".join(services) + b"]", loose=request.loose)
 
     def _refuse(self, instance: Instance) -> Refusal | None:
         region = self._rules.foreign_region(instance.region_id)
@@ -172,9 +172,3 @@ class ReplicationOperations:
             for method, name, handler in rows
             for suffix in ((".json", "") if loose else (".json",))
         ]
-
-
-def _answer(failures: list[bytes]) -> Reply:
-    if not failures:
-        return answer(b'"failedInstances":null')
-    return answer(b'"failedInstances":[' + b",".join(failures) + b"]", PARTIAL_STATUS, outcome="partial_fail")

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from artemis.store.instances import ALL_SERVICES, Instance
 
-from .answers import ErrorCode, encode_json
+from ..requests import Reply
+from .answers import ErrorCode, answer, encode_json
 
 Refusal = tuple[ErrorCode, str]
 
@@ -44,19 +47,15 @@ class InstanceRules:
         )
 
     def refuse_blank(self, instance: Instance) -> Refusal | None:
-        """Service, instance and url must be there; the contract calls their absence an internal error."""
-        for name, value in (
-            ("serviceId", instance.service_id),
-            ("instanceId", instance.instance_id),
-            ("url", instance.url),
-        ):
-            if not value or value.isspace():
-                return "internal-service-error", f"Exception: instance.{name} is blank"
-        return None
+        """Service, instance and url must be there; the RPC contract calls their absence an internal error."""
+        name = blank_among(
+            ("serviceId", instance.service_id), ("instanceId", instance.instance_id), ("url", instance.url)
+        )
+        return None if name is None else ("internal-service-error", f"Exception: instance.{name} is blank")
 
-    def may_be_registered(self, instance: Instance) -> bool:
+    def may_be_registered(self, service_id: str | None, instance_id: str | None) -> bool:
         """Whether there can be an instance of this identity: nothing else is worth a tombstone, or travels to peers."""
-        ids = (instance.service_id or "", instance.instance_id or "")
+        ids = (service_id or "", instance_id or "")
         return ids[0] != ALL_SERVICES and all(
             len(text) <= self.id_characters_max and text.isprintable() for text in ids
         )
@@ -95,13 +94,37 @@ def _explain(name: str, value: str, characters_max: int) -> str:
     return f"{wire} contains control or other unprintable characters"
 
 
-def failed(instance: Instance, refusal: Refusal) -> bytes:
-    """The contract's FailedInstance. The instance is echoed complete: clients register exactly what they get back."""
+def blank_among(*texts: tuple[str, str | None]) -> str | None:
+    """The name of the first text that is missing or blank."""
+    return next((name for name, value in texts if not value or value.isspace()), None)
+
+
+def failed(instance: Instance, refusal: Refusal, *, loose: bool) -> bytes:
+    """The contract's FailedInstance. The instance is echoed complete: clients register exactly what they get back.
+
+    The REST API (`loose`) has its fields flat as well, without nulls.
+    """
     code, reason = refusal
-    return (
-        b'{"errorCode":"%b","errorMessage":' % code.encode()
-        + encode_json(f"{instance.text()}: {reason}")
-        + b',"instance":'
-        + encode_json(instance)
-        + b"}"
-    )
+    item: dict[str, object] = {"errorCode": code, "errorMessage": f"{instance.text()}: {reason}", "instance": instance}
+    if loose:
+        item |= flat(instance)
+        item["metadata"] = {key: value or "" for key, value in (instance.metadata or {}).items()}
+    return encode_json(item)
+
+
+def flat(value: msgspec.Struct) -> dict[str, object]:
+    """The fields by their names on the wire; a text that is missing is empty."""
+    fields: dict[str, object] = msgspec.to_builtins(value)
+    return {name: "" if field is None else field for name, field in fields.items()}
+
+
+def failures_answer(failures: list[bytes], *, loose: bool) -> Reply:
+    """The answer to a write of which these items failed."""
+    if not failures:
+        return answer(b'"failedInstances":null', loose=loose)
+    return answer(b'"failedInstances":' + json_array(failures), "partial_fail", loose=loose)
+
+
+def json_array(items: list[bytes]) -> bytes:
+    """Encoded items as an array; null for none."""
+    return b"[" + b",".join(items) + b"]" if items else b"null"

@@ -19,9 +19,21 @@ class NodeView:
     can_service_registry: bool | None = None
     allow_discovery_from_other_zone: bool | None = None
     allow_registry_from_other_zone: bool | None = None
+    node_id: str = ""
+    """Blank for a node that has not been heard of."""
 
-    def describe(self) -> dict[str, object]:
-        """The contract's ServiceNodeStatus. A draining node is shown as down to those who know no other word."""
+    def describe_to(self, *, loose: bool) -> dict[str, object]:
+        """The contract's ServiceNodeStatus; `loose` for the REST API, whose clients look for ids and places, too."""
+        described = self._describe()
+        if loose:
+            # A node is called after its address unless it is given a name.
+            node_id = self.node_id or self.url.partition("://")[2]
+            place: dict[str, object] = {"nodeId": node_id, "regionId": self.region_id, "zoneId": self.zone_id}
+            described |= {"nodeId": node_id, "node": self.service_node() | place}
+        return described
+
+    def _describe(self) -> dict[str, object]:
+        """A draining node is shown as down to those who know no other word."""
         return {
             "allowDiscoveryFromOtherZone": self.allow_discovery_from_other_zone,
             "allowRegistryFromOtherZone": self.allow_registry_from_other_zone,

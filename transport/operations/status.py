@@ -58,16 +58,18 @@ class StatusOperations:
 
     def node(self, request: Request) -> Reply:
         """This node, as peers poll it."""
-        return answer(b'"nodeStatus":' + encode_json(self._standing.me().describe()))
+        return answer(
+            b'"nodeStatus":' + encode_json(self._standing.me().describe_to(loose=request.loose)), loose=request.loose
+        )
 
     def cluster(self, request: Request) -> Reply:
         """All configured nodes as seen from here, and whether they hold the same state."""
         if not self._limiters["get-cluster"].allow(self._clock.now_s()):
-            return failure("rate-limited", RATE_LIMITED_MESSAGE, "nodesStatus")
-        nodes = [node.describe() for node in self._standing.everybody()]
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, "nodesStatus", loose=request.loose)
+        nodes = [node.describe_to(loose=request.loose) for node in self._standing.everybody()]
         convergence = encode_json(self._standing.convergence())
         fields = b'"convergence":%b,"nodeCount":%d,"nodesStatus":%b' % (convergence, len(nodes), encode_json(nodes))
-        return answer(fields)
+        return answer(fields, loose=request.loose)
 
     async def leases(self, request: Request) -> Reply:
         """Ordinary leases, of all services or of the given ones."""
@@ -80,7 +82,7 @@ class StatusOperations:
     async def _leases(self, request: Request, *, legacy: bool) -> Reply:
         now_s = self._clock.now_s()
         if not self._limiters["get-legacy-leases" if legacy else "get-leases"].allow(now_s):
-            return failure("rate-limited", RATE_LIMITED_MESSAGE, "leases")
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, "leases", loose=request.loose)
         if request.method == "GET":
             wanted = [name for text in request.argument_values("appIds") for name in text.split(",")]
         else:
@@ -104,7 +106,7 @@ class StatusOperations:
                 "protectedServices": registry.protected_services(),
             }
         )
-        return answer(fields[1:-1])
+        return answer(fields[1:-1], loose=request.loose)
 
     async def _rows(self, keys: Iterable[str], *, legacy: bool) -> bytes:
         """The leases by service, as a JSON object."""
@@ -135,14 +137,15 @@ class StatusOperations:
     def config(self, request: Request) -> Reply:
         """The effective configuration."""
         if not self._limiters["get-config"].allow(self._clock.now_s()):
-            return failure("rate-limited", RATE_LIMITED_MESSAGE, "properties")
-        return answer(b'"properties":%b,"sources":{"artemis":1}' % encode_json(self._properties))
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, "properties", loose=request.loose)
+        fields = b'"properties":%b,"sources":{"artemis":1}' % encode_json(self._properties)
+        return answer(fields, loose=request.loose)
 
     def deployment(self, request: Request) -> Reply:
         """Where this node runs."""
         if not self._limiters["get-deployment"].allow(self._clock.now_s()):
-            return failure("rate-limited", RATE_LIMITED_MESSAGE, "properties")
-        return answer(encode_json(self._deployment)[1:-1])
+            return failure("rate-limited", RATE_LIMITED_MESSAGE, "properties", loose=request.loose)
+        return answer(encode_json(self._deployment)[1:-1], loose=request.loose)
 
     def websockets(self, request: Request) -> Reply:
         """How many WebSockets are open, as texts, as the contract has it."""
@@ -162,7 +165,14 @@ class StatusOperations:
         )
         suffixes = (".json", "") if loose else (".json",)
         routes = [
-            Route(method, f"{prefix}/status/{name}{suffix}", handler, f"status-{name}", loose=loose)
+            Route(
+                method,
+                f"{prefix}/status/{name}{suffix}",
+                handler,
+                f"status-{name}",
+                loose=loose,
+                body_optional=loose,
+            )
             for name, handler in rows
             for method in ("POST", "GET")
             for suffix in suffixes

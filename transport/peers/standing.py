@@ -30,6 +30,7 @@ class ClusterStanding:
             can_service_registry=membership.can_register,
             allow_discovery_from_other_zone=settings.allow_other_zones_discovery,
             allow_registry_from_other_zone=settings.allow_other_zones_registry,
+            node_id=settings.node_id,
         )
 
     def everybody(self) -> list[NodeView]:
@@ -42,8 +43,9 @@ class ClusterStanding:
     def _view(self, member: Member) -> NodeView:
         status = "down" if member.state is PeerState.DOWN else "unknown"
         word: Word | None = member.word if member.state is PeerState.UP else None
+        node_id = "" if member.identity is None else member.identity.node_id
         if word is None:
-            return NodeView(member.url, member.zone, self._cluster.settings.region, status)
+            return NodeView(member.url, member.zone, self._cluster.settings.region, status, node_id=node_id)
         return NodeView(
             url=member.url,
             zone_id=member.zone,
@@ -53,6 +55,7 @@ class ClusterStanding:
             can_service_registry=word.can_register,
             allow_discovery_from_other_zone=word.allow_discover,
             allow_registry_from_other_zone=word.allow_register,
+            node_id=node_id,
         )
 
     def convergence(self) -> dict[str, object]:

@@ -90,12 +90,29 @@ def put_canary(
 
 def enable_canary(draft: Draft, who: Operator, *, service_id: str | None, enabled: bool) -> Canary:
     """Switch the canary of a service on or off. Raises NotFound."""
-    who.check()
-    service = identifier("serviceId", service_id)
-    canary = draft.get(CANARY, key_of(service))
-    if canary is None:
-        raise NotFound(f"the service {service} has no canary configuration")
+    canary = _configured(draft, who, service_id)
     return store_canary(draft, who, msgspec.structs.replace(canary, enabled=enabled))
+
+
+def extend_white_list(
+    draft: Draft, who: Operator, *, service_id: str | None, ips: Sequence[str | None] | None
+) -> Canary:
+    """Send these callers to the canaries of a service, too. Raises NotFound."""
+    canary, given = _configured(draft, who, service_id), white_list("ips", ips)
+    known = {ip_network(ip, strict=False) for ip in canary.ip_whitelist}
+    added = [ip for ip in given if ip_network(ip, strict=False) not in known]
+    wanted = white_list("ipWhitelist", (*canary.ip_whitelist, *added))
+    return store_canary(draft, who, msgspec.structs.replace(canary, ip_whitelist=wanted))
+
+
+def reduce_white_list(
+    draft: Draft, who: Operator, *, service_id: str | None, ips: Sequence[str | None] | None
+) -> Canary:
+    """Send these callers to the canaries of a service no longer; those who never were are no error. Raises NotFound."""
+    canary = _configured(draft, who, service_id)
+    gone = {ip_network(ip, strict=False) for ip in white_list("ips", ips)}
+    wanted = tuple(ip for ip in canary.ip_whitelist if ip_network(ip, strict=False) not in gone)
+    return store_canary(draft, who, msgspec.structs.replace(canary, ip_whitelist=wanted))
 
 
 def remove_canary(draft: Draft, who: Operator, *, service_id: str | None) -> bool:
@@ -128,6 +145,15 @@ def store_canary(draft: Draft, who: Operator, wanted: Canary) -> Canary:
     after = draft.put(CANARY, wanted)
     _note(draft, who, CANARY.name, after.service_id, before=before, after=after)
     return after
+
+
+def _configured(draft: Draft, who: Operator, service_id: str | None) -> Canary:
+    who.check()
+    service = identifier("serviceId", service_id)
+    canary = draft.get(CANARY, key_of(service))
+    if canary is None:
+        raise NotFound(f"the service {service} has no canary configuration")
+    return canary
 
 
 def _ensure_rule(draft: Draft, wanted: RouteRule) -> RouteRule:

@@ -24,7 +24,7 @@ def node_answering(status: int, body: object, asked: list[httpx.Request] | None 
 
 async def test_a_service_is_read_and_what_a_newer_node_adds_is_ignored() -> None:
     instance = {"instanceId": "o1", "url": "http://10.0.0.1/", "port": 80, "colour": "red", "metadata": {"k": "v"}}
-    body = {"service": {"serviceId": "orders", "instances": [instance], "news": 1}, "responseStatus": OK}
+    body = {"services": [{"serviceId": "orders", "instances": [instance], "news": 1}], "responseStatus": OK}
     asked: list[httpx.Request] = []
     transport = node_answering(200, body, asked)
     async with open_discovery_client(A, region_id="lab", zone_id="z1", transport=transport) as discovery:
@@ -33,14 +33,14 @@ async def test_a_service_is_read_and_what_a_newer_node_adds_is_ignored() -> None
     (found,) = service.instances
     assert (found.instance_id, found.port, found.metadata) == ("o1", 80, {"k": "v"})
     assert json.loads(asked[0].content) == {
-        "discoveryConfig": {"serviceId": "orders", "discoveryData": {"ip": "10.0.0.9"}},
+        "discoveryConfigs": [{"serviceId": "orders", "discoveryData": {"ip": "10.0.0.9"}}],
         "regionId": "lab",
         "zoneId": "z1",
     }
 
 
 async def test_a_service_that_nobody_registered_is_empty() -> None:
-    body = {"service": {"serviceId": "orders", "instances": None}, "responseStatus": OK}
+    body = {"services": [{"serviceId": "orders", "instances": None}], "responseStatus": OK}
     async with open_discovery_client(A, transport=node_answering(200, body)) as discovery:
         assert (await discovery.service("orders")).instances == ()
 

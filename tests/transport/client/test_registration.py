@@ -34,13 +34,13 @@ class FakeNode:
         for item in items:
             key = (item["serviceId"], item["instanceId"])
             if operation == "register" and item["regionId"] != self.region:
-                failed.append({"instance": item, "errorCode": "no-permission", "errorMessage": "another region"})
+                failed.append({**item, "errorCode": "no-permission", "errorMessage": "another region"})
             elif operation == "register":
                 self.registered[key] = dict(item)
             elif operation == "unregister":
                 self.registered.pop(key, None)
             elif key not in self.registered:
-                failed.append({"instanceKey": item, "errorCode": "data-not-found", "errorMessage": "register again"})
+                failed.append({**item, "errorCode": "data-not-found", "errorMessage": "register again"})
         status = "partial_fail" if failed else "success"
         field = "failedInstances" if operation == "register" else "failedInstanceKeys"
         return {field: failed or None, "responseStatus": {"status": status, "errorCode": status}}

@@ -47,7 +47,12 @@ class FakeSocket:
         self.say(type="subscribed", serviceId="orders", revision=revision, service=service)
 
     def change(self, revision: int, change_type: str, name: str) -> None:
-        change = {"changeType": change_type, "instance": {"instanceId": name}, "changeTime": 1}
+        change = {
+            "changeType": change_type,
+            "instance": {"instanceId": name},
+            "changeTime": "1970-01-01T00:00:00.001Z",
+            "changeTimeMs": 1,
+        }
         self.say(type="service_change", serviceId="orders", revision=revision, changes=[change])
 
 

@@ -70,7 +70,7 @@ async def test_a_refusal_of_the_node_has_its_code(node: RunningNode) -> None:
     async with open_registry_client(node.url) as registry:
         with pytest.raises(Refused) as caught:
             await registry.register(Instance(region_id="default", service_id="x", instance_id="", url="http://a/"))
-    assert caught.value.code == "internal-service-error"
+    assert caught.value.code == "bad-request"
 
 
 async def test_the_changes_of_all_services_can_be_watched(node: RunningNode) -> None:

@@ -151,9 +151,14 @@ class Desk:
         return failure("rate-limited", RATE_LIMITED_MESSAGE, field)
 
 
-def post(path: str, handler: Handler) -> Route:
-    """A POST of the RPC management API; `path` is what follows /api/management/ without the suffix."""
-    return Route("POST", f"/api/management/{path}.json", handler, path.rpartition("/")[2])
+def post(path: str, handler: Handler, *, body_optional: bool = False) -> Route:
+    """A POST of the RPC management API; `path` is what follows /api/management/ without the suffix.
+
+    `body_optional` on paths that the REST API has, too, where every field of the request is optional: its clients send
+    no body then.
+    """
+    name = path.rpartition("/")[2]
+    return Route("POST", f"/api/management/{path}.json", handler, name, body_optional=body_optional)
 
 
 def same(text: str | None, wanted: str | None) -> bool:

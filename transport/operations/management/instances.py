@@ -18,8 +18,8 @@ from artemis.store.versions import milliseconds
 
 from ...errors import ClientError
 from ...requests import Reply, Request, Route
-from ..answers import SUCCESS_STATUS, answer, encode_json, failure
-from ..decoding import decode
+from ..answers import answer, encode_json, failure, response_status
+from ..decoding import decode, decode_optional
 from .desk import Ask, ContextAsk, Desk, post, same
 
 
@@ -127,14 +127,14 @@ class InstanceOperations:
 
     def all_instance_operations(self, request: Request) -> Reply:
         """All instances that are out, of one region or of all."""
-        return self._all_instances(decode(RegionAsk, request.body).region_id)
+        return self._all_instances(decode_optional(RegionAsk, request.body).region_id)
 
     def get_all_instance_operations(self, request: Request) -> Reply:
         return self._all_instances(request.argument("regionId"))
 
     def all_server_operations(self, request: Request) -> Reply:
         """All servers that are out, of one region or of all."""
-        return self._all_servers(decode(RegionAsk, request.body).region_id)
+        return self._all_servers(decode_optional(RegionAsk, request.body).region_id)
 
     def get_all_server_operations(self, request: Request) -> Reply:
         return self._all_servers(request.argument("regionId"))
@@ -178,7 +178,7 @@ class InstanceOperations:
             post("operate-server", self.operate_server),
             post("instance-operations", self.instance_operations),
             post("server-operations", self.server_operations),
-            post("all-instance-operations", self.all_instance_operations),
+            post("all-instance-operations", self.all_instance_operations, body_optional=True),
             Route(
                 "GET",
                 "/api/management/all-instance-operations.json",
@@ -186,7 +186,7 @@ class InstanceOperations:
                 "all-instance-operations",
                 loose=True,
             ),
-            post("all-server-operations", self.all_server_operations),
+            post("all-server-operations", self.all_server_operations, body_optional=True),
             Route(
                 "GET",
                 "/api/management/all-server-operations.json",
@@ -254,9 +254,10 @@ def _record(value: InstanceOperation | ServerOperation) -> dict[str, object]:
 
 
 def _in_both_apis(rows_name: str, rows: list[dict[str, object]], records_name: str, records: Sequence[object]) -> Reply:
-    """These paths are in both APIs: the answer has what the callers of each look for."""
+    """These paths are in both APIs: the answer has what the callers of each look for, under names of their own."""
     fields = {rows_name: rows, records_name: records}
-    return answer(encode_json(fields)[1:-1] + b',"status":' + SUCCESS_STATUS)
+    status = response_status("success", loose=True)
+    return answer(encode_json(fields)[1:-1] + b',"status":' + status)
 
 
 def _texts(*values: str | None) -> tuple[str, ...]:

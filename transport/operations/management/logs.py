@@ -19,7 +19,7 @@ from artemis.store.management.kinds import (
 
 from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json
-from ..decoding import decode
+from ..decoding import decode_optional
 from .desk import Ask, Desk, post
 
 ROWS_MAX: Final = 5000
@@ -145,11 +145,11 @@ class LogHandlers:
         self._desk = desk
 
     def routes(self) -> list[Route]:
-        return [post(f"log/{log.path}", self._reader(log)) for log in LOGS]
+        return [post(f"log/{log.path}", self._reader(log), body_optional=True) for log in LOGS]
 
     def _reader(self, log: Log) -> Callable[[Request], Reply]:
         def read(request: Request) -> Reply:
-            query = query_of(log, decode(LogFilter, request.body))
+            query = query_of(log, decode_optional(LogFilter, request.body))
             found = self._desk.management.audit.query(query)
             rows = [row_of(log, row, entry) for row, entry in reversed(found)]
             return answer(b'"logs":' + encode_json(rows))

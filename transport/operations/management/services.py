@@ -8,7 +8,7 @@ from artemis.store.management.kinds import GROUP, GROUP_MEMBER, GROUP_TAG, of_gr
 
 from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json, failure
-from ..decoding import decode
+from ..decoding import decode, decode_optional
 from ..pacing import Pace
 from .desk import Ask, Desk, post
 
@@ -25,7 +25,7 @@ class ServiceOperations:
 
     async def services(self, request: Request) -> Reply:
         """All services."""
-        decode(Ask, request.body)
+        decode_optional(Ask, request.body)
         return await self.get_services(request)
 
     async def get_services(self, request: Request) -> Reply:
@@ -92,7 +92,7 @@ class ServiceOperations:
 
     def routes(self) -> list[Route]:
         return [
-            post("services", self.services),
+            post("services", self.services, body_optional=True),
             Route("GET", "/api/management/services.json", self.get_services, "management-services"),
             post("service", self.service),
         ]

@@ -14,7 +14,7 @@ from artemis.store.management.writes.operator import Operator
 from ...errors import ClientError, Header
 from ...requests import Handler, Reply, Request, Route
 from ..answers import encode_json
-from ..decoding import decode
+from ..decoding import decode_optional
 from ..management.desk import Ask, Desk
 from ..standing import not_up
 
@@ -43,7 +43,7 @@ def who(desk: Desk, request: Request, ask: WriteAsk, operation: str) -> Operator
 
 def optional_body(kind: type[A], request: Request) -> A:
     """The request in a body that may be missing."""
-    return decode(kind, request.body) if request.body.strip() else kind()
+    return decode_optional(kind, request.body)
 
 
 async def carry_out(desk: Desk, plan: Plan[T]) -> T:

@@ -30,15 +30,17 @@ class ExplainRows:
         asker = self._asker(request)
         foreign = self._rules.foreign_region(asker.region_id) or self._rules.foreign_zone(asker.zone_id)
         if foreign is not None:
-            return failure("no-permission", foreign, *FIELDS)
+            return failure("no-permission", foreign, *FIELDS, loose=True)
         table = self._desk.registry.services.get(service_id.lower())
         if table is None or not table.live_count:
-            return failure("data-not-found", f"the service {service_id} has no instances", *FIELDS)
+            return failure("data-not-found", f"the service {service_id} has no instances", *FIELDS, loose=True)
         found = explain(self._desk.management, self._router, table, asker)
         if wanted is not None and wanted.strip():
             found = [each for each in found if each.instance_id.lower() == wanted.strip().lower()]
             if not found:
-                return failure("data-not-found", f"the service {service_id} has no instance {wanted}", *FIELDS)
+                return failure(
+                    "data-not-found", f"the service {service_id} has no instance {wanted}", *FIELDS, loose=True
+                )
         rules = self._desk.management.rules(table.key)
         rule, canary = ruling(rules), rules.canary
         fields = {
@@ -48,7 +50,7 @@ class ExplainRows:
             "routeRule": None if rule is None else {"routeId": rule.name, "strategy": rule.strategy},
             "serviceId": table.service_id,
         }
-        return answer(encode_json(fields)[1:-1])
+        return answer(encode_json(fields)[1:-1], loose=True)
 
     def _asker(self, request: Request) -> Asker:
         claimed = (request.argument("ip") or "").strip()

@@ -21,7 +21,7 @@ from artemis.store.management.writes.operations import (
 from artemis.store.management.writes.operator import Operator
 
 from ...requests import Reply, Request, Route
-from ..answers import SUCCESS_STATUS, ErrorCode, encode_json, failure_status
+from ..answers import ErrorCode, encode_json, response_status
 from ..decoding import decode
 from ..management.desk import Ask, Desk
 from ..management.instances import InstanceKey, instance_record
@@ -209,11 +209,11 @@ def _checked_key(key: InstanceKey | None) -> tuple[str, str, str]:
     )
 
 
-def _answer(fields: Mapping[str, object], status: bytes = SUCCESS_STATUS, outcome: str = "success") -> Reply:
+def _answer(fields: Mapping[str, object], code: ErrorCode = "success", message: str = "") -> Reply:
     """The fields, and a ResponseStatus that is called `status` on these paths."""
-    body = encode_json(fields)[:-1]
-    return Reply(200, body + (b"," if fields else b"") + b'"status":' + status + b"}", outcome=outcome)
+    body, status = encode_json(fields)[:-1], response_status(code, message, loose=True)
+    return Reply(200, body + (b"," if fields else b"") + b'"status":' + status + b"}", outcome=code)
 
 
 def _refused(code: ErrorCode, message: str, *null_fields: str) -> Reply:
-    return _answer(dict.fromkeys(null_fields), failure_status(code, message), outcome=code)
+    return _answer(dict.fromkeys(null_fields), code, message)
