@@ -45,6 +45,13 @@ class Ask(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=Tr
     """A request; this one has nothing in it that anybody reads."""
 
 
+class PlaceAsk(Ask, kw_only=True):
+    """Where the caller is. Clients say so with every question, and nobody looks at it."""
+
+    region_id: str | None = None
+    zone_id: str | None = None
+
+
 class ContextAsk(Ask, kw_only=True):
     """The contract's OperationContext, which is merged flat into write requests."""
 

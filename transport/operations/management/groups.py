@@ -27,7 +27,7 @@ from artemis.store.management.writes.inputs import (
 from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json
 from ..decoding import decode
-from .desk import Ask, ContextAsk, Desk, post, same
+from .desk import Ask, ContextAsk, Desk, PlaceAsk, post, same
 
 
 class GroupsAsk(ContextAsk, kw_only=True):
@@ -54,6 +54,8 @@ class OperateGroupsAsk(ContextAsk, kw_only=True):
 
 
 class OperateGroupAsk(ContextAsk, kw_only=True):
+    group_id: int = 0
+    """Not looked at: a group is named by the rest."""
     service_id: str | None = None
     region_id: str | None = None
     zone_id: str | None = None
@@ -124,7 +126,7 @@ class GroupHandlers:
 
     def get_all_groups(self, request: Request) -> Reply:
         """Every group."""
-        decode(Ask, request.body)
+        decode(PlaceAsk, request.body)
         return self._groups(self._desk.table(GROUP).all())
 
     def get_groups(self, request: Request) -> Reply:
@@ -175,7 +177,7 @@ class GroupHandlers:
 
     def get_all_group_tags(self, request: Request) -> Reply:
         """The tags of all groups that have any."""
-        decode(Ask, request.body)
+        decode(PlaceAsk, request.body)
         return answer(b'"allGroupTags":' + encode_json(tag_rows(self._desk.table(GROUP_TAG).all())))
 
     def get_group_tags(self, request: Request) -> Reply:
@@ -215,7 +217,7 @@ class GroupHandlers:
 
     def get_all_group_operations(self, request: Request) -> Reply:
         """Every group that is out."""
-        decode(Ask, request.body)
+        decode(PlaceAsk, request.body)
         rows = operation_rows(self._desk.table(GROUP_OPERATION).all())
         return answer(b'"allGroupOperations":' + encode_json(rows))
 

@@ -24,8 +24,12 @@ from .desk import Ask, ContextAsk, Desk, post, same
 
 
 class InstanceKey(Ask, kw_only=True):
+    """Zone and group are not looked at."""
+
     region_id: str | None = None
+    zone_id: str | None = None
     service_id: str | None = None
+    group_id: str | None = None
     instance_id: str | None = None
 
 

@@ -17,7 +17,7 @@ from artemis.store.management.writes.inputs import GroupInput, RuleGroupInput, R
 from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json
 from ..decoding import decode
-from .desk import Ask, ContextAsk, Desk, post, same
+from .desk import Ask, ContextAsk, Desk, PlaceAsk, post, same
 
 
 class RulesAsk(ContextAsk, kw_only=True):
@@ -94,7 +94,7 @@ class RuleHandlers:
 
     def get_all_route_rules(self, request: Request) -> Reply:
         """Every rule."""
-        decode(Ask, request.body)
+        decode(PlaceAsk, request.body)
         return self._rules(self._desk.table(ROUTE_RULE).all())
 
     def get_route_rules(self, request: Request) -> Reply:
@@ -154,7 +154,7 @@ class RuleHandlers:
 
     def get_all_route_rule_groups(self, request: Request) -> Reply:
         """Every binding."""
-        decode(Ask, request.body)
+        decode(PlaceAsk, request.body)
         return self._links(self._desk.table(ROUTE_RULE_GROUP).all())
 
     def get_route_rule_groups(self, request: Request) -> Reply:

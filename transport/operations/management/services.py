@@ -10,10 +10,10 @@ from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json, failure
 from ..decoding import decode, decode_optional
 from ..pacing import Pace
-from .desk import Ask, Desk, post
+from .desk import Desk, PlaceAsk, post
 
 
-class ServiceAsk(Ask, kw_only=True):
+class ServiceAsk(PlaceAsk, kw_only=True):
     service_id: str | None = None
 
 
@@ -25,7 +25,7 @@ class ServiceOperations:
 
     async def services(self, request: Request) -> Reply:
         """All services."""
-        decode_optional(Ask, request.body)
+        decode_optional(PlaceAsk, request.body)
         return await self.get_services(request)
 
     async def get_services(self, request: Request) -> Reply:

@@ -12,7 +12,7 @@ from artemis.store.management.writes.operations import operate_zone
 from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json, failure
 from ..decoding import decode
-from .desk import Ask, ContextAsk, Desk, post, same
+from .desk import Ask, ContextAsk, Desk, PlaceAsk, post, same
 
 
 class ZoneKey(Ask, kw_only=True):
@@ -73,7 +73,7 @@ class ZoneHandlers:
 
     def get_all(self, request: Request) -> Reply:
         """Every zone that is out."""
-        decode(Ask, request.body)
+        decode(PlaceAsk, request.body)
         return answer(b'"allZoneOperations":' + encode_json(zone_rows(self._desk.table(ZONE_OPERATION).all())))
 
     def get(self, request: Request) -> Reply:
