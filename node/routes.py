@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
+from artemis.store.addresses import canonical_ip
 from artemis.store.routing import Router
 from artemis.transport.operations import management, rest
 from artemis.transport.operations.callers import CallerGuard
@@ -165,7 +166,7 @@ def _sockets(config: Config, sessions: Sessions) -> list[SocketRoute]:
     lists = config.websocket
 
     def not_in(addresses: tuple[str, ...]) -> "Admission":
-        return Admission(frozenset(address.lower() for address in addresses))
+        return Admission(frozenset(canonical_ip(address).lower() for address in addresses))
 
     return [
         SocketRoute(HEARTBEAT_PATH, sessions.heartbeats, "ws-heartbeat", not_in(lists.black_list_heartbeat)),
@@ -192,4 +193,4 @@ class Admission:
     refused: frozenset[str]
 
     def __call__(self, caller: Caller) -> bool:
-        return caller.ip.lower() not in self.refused
+        return canonical_ip(caller.ip).lower() not in self.refused

@@ -1,11 +1,11 @@
 """From the configuration to the settings of the parts: each part is told what it must know, and nothing else."""
 
-import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from artemis.actors.cluster_settings import ClusterSettings, Forced, LinkSettings
+from artemis.store.addresses import address_of, canonical_ip, network_of
 from artemis.store.management.audit import AuditLimits
 from artemis.store.preservation import PreservationSettings
 from artemis.store.registry import RegistrySettings
@@ -27,6 +27,7 @@ def registry_settings(config: Config) -> RegistrySettings:
     registry = config.registry
     return RegistrySettings(
         region_id=config.node.region,
+        zone_id=config.node.zone,
         lease_ttl_s=registry.lease_ttl_s,
         legacy_ttl_s=registry.legacy_ttl_s,
         lease_ttl_min_s=registry.lease_ttl_min_s,
@@ -99,14 +100,11 @@ def limit_of(config: Config, area: RateLimitedArea) -> Callable[[str], int]:
 
 def client_address(trusted: Iterable[str]) -> Callable[[Caller], str]:
     """Who really calls: the address of the connection, or what a trusted proxy says of the one before it."""
-    networks = [ipaddress.ip_network(proxy, strict=False) for proxy in trusted]
+    networks = [network for network in map(network_of, trusted) if network is not None]
 
     def is_trusted(text: str) -> bool:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            return False
-        return any(address in network for network in networks)
+        address = address_of(text)
+        return address is not None and any(address in network for network in networks)
 
     def resolve(caller: Caller) -> str:
         address = caller.ip
@@ -115,10 +113,10 @@ def client_address(trusted: Iterable[str]) -> Callable[[Caller], str]:
         for hop in reversed([part.strip() for part in caller.forwarded_for.split(",")]):
             if not is_trusted(address):
                 break
-            try:
-                address = str(ipaddress.ip_address(hop))
-            except ValueError:
+            found = address_of(hop)
+            if found is None:
                 break
+            address = str(found)
         return address
 
     return resolve
@@ -134,7 +132,7 @@ def peer_addresses(config: Config) -> frozenset[str]:
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             except OSError:
                 continue
-            addresses.update(str(entry[4][0]) for entry in found)
+            addresses.update(canonical_ip(str(entry[4][0])) for entry in found)
     return frozenset(addresses)
 
 
@@ -144,12 +142,10 @@ def may_replicate(config: Config, addresses: frozenset[str]) -> Callable[[str], 
     alone = not config.cluster.known_secrets and not config.cluster.nodes
 
     def admits(ip: str) -> bool:
-        if ip in addresses:
+        if canonical_ip(ip) in addresses:
             return True
-        try:
-            return alone and ipaddress.ip_address(ip).is_loopback
-        except ValueError:
-            return False
+        address = address_of(ip)
+        return alone and address is not None and address.is_loopback
 
     return admits
 

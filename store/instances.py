@@ -4,6 +4,8 @@ from typing import Final
 
 import msgspec
 
+from .addresses import canonical_ip, host_address
+
 ALL_SERVICES: Final = "*"
 """No service has this id: to subscribers it means all of them."""
 
@@ -50,6 +52,20 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
             parts.append(self.group_id)
         parts.append(self.instance_id or "")
         return "/".join(parts).lower()
+
+
+def settled(instance: Instance, zone_id: str) -> Instance:
+    """The instance as it is held and shown: a blank zone is that of the node, a blank ip the host of the url when that
+    is an address, ip and status are in their one spelling. The same object when it was so already."""
+    zone, ip, status = instance.zone_id, instance.ip, instance.status
+    if status == "up" and ip and zone and ":" not in ip and " " not in ip and " " not in zone:
+        return instance  # like nearly all of them
+    settled_zone = (zone and zone.strip()) or zone_id
+    settled_ip = (ip and canonical_ip(ip)) or host_address(instance.url or "")
+    settled_status = status and status.strip().lower()
+    if settled_zone == zone and settled_ip == ip and settled_status == status:
+        return instance
+    return msgspec.structs.replace(instance, zone_id=settled_zone, ip=settled_ip, status=settled_status)
 
 
 _encoder = msgspec.json.Encoder()

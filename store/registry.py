@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .changes import InstanceChange, ServiceChange
-from .instances import Instance, encode_instance
+from .instances import Instance, encode_instance, settled
 from .leases import Entry, ServiceTable
 from .preservation import RenewalWatch
 from .replica import ReplicatedInstances
@@ -63,6 +63,7 @@ class Registry(ReplicatedInstances):
         outcome = Outcome()
         shown: dict[ServiceTable, list[InstanceChange]] = {}
         for instance in instances:
+            instance = settled(instance, self.settings.zone_id)
             assert instance.service_id
             assert instance.instance_id
             json = encode_instance(instance)

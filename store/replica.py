@@ -7,7 +7,7 @@ import msgspec
 
 from .changes import InstanceChange
 from .digests import bucket_of
-from .instances import decode_instance
+from .instances import Instance, decode_instance, encode_instance, settled
 from .leases import Entry, ServiceTable
 from .suspects import Suspects
 from .table import InstanceTable, Outcome
@@ -142,7 +142,7 @@ class ReplicatedInstances(InstanceTable):
         outcome: Outcome,
     ) -> InstanceChange | None:
         version, json, age_ms, heard_by = arrival
-        instance = decode_instance(json)
+        instance, json = self._settled(json)
         ttl_s = self.ttl_of(instance, legacy=instance.is_legacy())
         deadline_s = lease_s - min(age_ms, AGE_MAX_MS) / 1000 + ttl_s
         if not heard_by and lease_s - self._since_s >= ttl_s:
@@ -160,6 +160,12 @@ class ReplicatedInstances(InstanceTable):
         self._watch(entry.service, lease_s=lease_s)
         outcome.entries.append(entry)
         return None if kind is None else InstanceChange(kind, json, entry.key, now_ms)
+
+    def _settled(self, json: bytes) -> tuple[Instance, bytes]:
+        """An instance is settled where it registers; but nodes of older versions, and their disks, hold others."""
+        held = decode_instance(json)
+        instance = settled(held, self.settings.zone_id)
+        return instance, json if instance is held else encode_instance(instance)
 
     def _via(self, heard_by: int) -> int:
         if not heard_by:
@@ -204,7 +210,7 @@ class ReplicatedInstances(InstanceTable):
             if json is None:
                 self._bury(self._entry(service_key, instance_key, now_ms=now_ms), version, lease_s=lease_s)
                 continue
-            instance = decode_instance(json)
+            instance, json = self._settled(json)
             entry = self._entry(instance.service_id or service_key, instance_key, now_ms=now_ms)
             self._put(entry, instance, json, version, now_ms=now_ms)
             self._renewed(entry, deadline_s=lease_s + entry.ttl_s, via=UNHEARD)

@@ -5,12 +5,11 @@ the service is worked out once per revision; a caller then chooses among few var
 without rule and canary is answered by one look-up.
 """
 
-from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol
 
 import msgspec
 
+from .addresses import Network, address_of, network_of
 from .leases import Entry, ServiceTable
 from .management.decorations import lies_in
 from .management.kinds import CANARY_RULE, CLOSE_BY
@@ -27,8 +26,6 @@ NETWORKS_MAX: Final = 1_000
 
 PLANS_MAX: Final = 20_000
 """Services planned for, and wheels turned, at a time. One more and the oldest is made again when it is needed."""
-
-Network = IPv4Network | IPv6Network
 
 
 class Asker(Protocol):
@@ -135,12 +132,8 @@ class Router:
 
     def is_canary_caller(self, canary: CanaryGroup, ip: str) -> bool:
         """Whether the caller's address is on the white list."""
-        try:
-            address = ip_address(ip)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network for network in self._white_list(canary.ip_whitelist))
+        address = address_of(ip)
+        return address is not None and any(address in network for network in self._white_list(canary.ip_whitelist))
 
     def _pool(self, plan: ServicePlan, caller: Asker) -> Pool:
         canary = plan.rules.canary
@@ -201,7 +194,9 @@ class Router:
         if networks is None:
             if len(self._networks) >= NETWORKS_MAX:
                 self._networks.clear()
-            networks = self._networks[texts] = tuple(_networks(texts))
+            # Others than networks are refused when they are written; a record of another version may still hold some.
+            found = map(network_of, texts)
+            networks = self._networks[texts] = tuple(network for network in found if network is not None)
         return networks
 
 
@@ -230,11 +225,3 @@ def _distance(group: EffectiveGroup, caller: Asker) -> int:
     if group.zone_key == caller.zone_id.lower() and region_key in ("", group.region_key):
         return 0
     return 1 if group.region_key == region_key else 2
-
-
-def _networks(texts: tuple[str, ...]) -> Iterator[Network]:
-    for text in texts:
-        try:
-            yield ip_network(text, strict=False)
-        except ValueError:
-            continue  # refused when it is written; a record of another version may still hold one

@@ -41,6 +41,8 @@ class RegistrySettings:
     """What the registry was told to do, times in seconds."""
 
     region_id: str
+    zone_id: str = ""
+    """Of instances that do not say theirs."""
     lease_ttl_s: float = 20.0
     legacy_ttl_s: float = 90.0
     lease_ttl_min_s: float = 5.0
@@ -195,7 +197,7 @@ class InstanceTable:
         entry.ttl_s = self.ttl_of(instance, legacy=legacy)
         entry.json = json
         entry.version = version
-        entry.ip = instance.ip or ""
+        entry.ip = (instance.ip or "").lower()
         entry.zone_key = intern((instance.zone_id or "").lower())
         entry.group_key = intern((instance.group_id or "").strip().lower() or DEFAULT_GROUP)
         service = entry.service

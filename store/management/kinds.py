@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from ..addresses import canonical_ip
 from .records import id_of, key_of
 
 CANARY_RULE: Final = "canary-route-rule"
@@ -227,8 +228,13 @@ def of_service(service_id: str) -> str:
     return f"service {service_id.lower()}"
 
 
+def server_key(region_id: str, ip: str) -> str:
+    """A server in whatever spelling of its address; older records have others than ours."""
+    return key_of(region_id, canonical_ip(ip))
+
+
 def of_server(region_id: str, ip: str) -> str:
-    return f"server {key_of(region_id, ip)}"
+    return f"server {server_key(region_id, ip)}"
 
 
 def of_name(name: str) -> str:
@@ -245,7 +251,7 @@ SERVER_OPERATION: Final = Kind(
     "server-operation",
     ServerOperation,
     lambda v: key_of(v.region_id, v.server_id, v.operation),
-    lambda v: (key_of(v.region_id, v.server_id),),
+    lambda v: (server_key(v.region_id, v.server_id),),
 )
 ZONE_OPERATION: Final = Kind(
     "zone-operation",

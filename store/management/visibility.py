@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ..addresses import canonical_ip
 from ..versions import milliseconds
 from .kinds import (
     GROUP,
@@ -60,7 +61,8 @@ class Place:
         group_id: str | None,
     ) -> "Place":
         """From the fields of an instance, in any spelling; a blank group is the group `default`."""
-        texts = [(text or "").strip().lower() for text in (region_id, service_id, instance_id, ip, zone_id, group_id)]
+        fields = (region_id, service_id, instance_id, canonical_ip(ip or ""), zone_id, group_id)
+        texts = [(text or "").strip().lower() for text in fields]
         return Place(texts[0], texts[1], texts[2], texts[3], texts[4], texts[5] or "default")
 
     @staticmethod

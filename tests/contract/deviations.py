@@ -54,7 +54,25 @@ BETTER: Final[dict[str, Deviation]] = {
         "a bulk answer must not contradict a single one",
         "test_an_answer_is_never_older_than_what_was_answered_before_it",
     ),
+    "places": Deviation(
+        "takes a blank zone or ip as it is, and compares texts: pull-outs of zones and servers miss such instances",
+        "a blank zone is the node's, a blank ip the host of the url when it is an address; addresses have one spelling",
+        "who takes a server out means the instances that are on it",
+        "test_an_instance_without_zone_and_ip_is_pulled_out_with_both",
+    ),
+    "status": Deviation(
+        "shows the status of an instance as it was sent",
+        "shows it in lower case, like the constants of the contract",
+        "clients of the other API know these words in no other case, and an instance that is `UP` is up",
+        "test_pushes_and_answers_have_no_null_for_zone_and_ip_and_the_status_in_lower_case",
+    ),
     # What clients may send
+    "blanks": Deviation(
+        "takes ids with blanks around them, which its own management trims and so never finds",
+        "fails such an instance with bad-request",
+        "what cannot be operated on must not take traffic",
+        "test_an_id_with_blanks_around_it_is_refused",
+    ),
     "limits": Deviation(
         "has no limit of its own on bodies, headers, instances per request, or lengths of names",
         "has one on each, answered 413, 431, 400, or by failing that instance with bad-request",

@@ -15,6 +15,7 @@ from .samples_core import EXCHANGES, STARTING, UNDECODABLE
 from .sockets import HEARTBEAT, websocket
 from .wire import ask, encoded, get, post, rpc
 
+TESTS = Path(__file__).parent.parent
 SOME_TEXT = Text(r"(?s).+")
 
 
@@ -119,7 +120,7 @@ async def test_scripts_of_other_origins_get_no_access_to_management(node: NodePr
 
 
 def test_every_deviation_is_shown_by_a_test() -> None:
-    sources = "".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_*.py"))
+    sources = "".join(file.read_text(encoding="utf-8") for file in TESTS.rglob("test_*.py"))
     tests = set(re.findall(r"^(?:async )?def (test_\w+)", sources, flags=re.MULTILINE))
     missing = {name: deviation.test for name, deviation in BETTER.items() if deviation.test not in tests}
     assert not missing

@@ -4,7 +4,6 @@ Both APIs share everything but the choice among instances: under `/artemis/api` 
 and the rules by which the client chooses; under `/api` this node chooses, and the answer holds the chosen ones only.
 """
 
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -13,6 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from artemis.actors.clock import Clock
+from artemis.store.addresses import address_of
 from artemis.store.changes import InstanceChange
 from artemis.store.leases import Entry, ServiceTable
 from artemis.store.registry import Registry
@@ -381,10 +381,4 @@ def weight_of(entry: Entry) -> int:
 
 def is_ip(text: str) -> bool:
     """Whether this is an IPv4 or IPv6 address."""
-    if not text:
-        return False
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return address_of(text) is not None

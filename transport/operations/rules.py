@@ -72,6 +72,10 @@ class InstanceRules:
             value = getattr(instance, name)
             if value is not None and (len(value) > self.url_characters_max or not value.isprintable()):
                 return "bad-request", _explain(name, value, self.url_characters_max)
+        # Whoever asks for an id, or operates on it, is taken without the blanks around it.
+        for name, value in (("service_id", instance.service_id), ("instance_id", instance.instance_id)):
+            if value is not None and value != value.strip():
+                return "bad-request", f"{_wire(name)} begins or ends with a blank"
         if not -(2**31) <= instance.port < 2**31:
             return "bad-request", f"port {instance.port} is no port number"
         return self._refuse_metadata(instance.metadata) if instance.metadata else None
@@ -87,11 +91,14 @@ class InstanceRules:
 
 
 def _explain(name: str, value: str, characters_max: int) -> str:
-    first, *rest = name.split("_")
-    wire = first + "".join(part.capitalize() for part in rest)
     if len(value) > characters_max:
-        return f"{wire} has {len(value)} characters, at most {characters_max} are allowed"
-    return f"{wire} contains control or other unprintable characters"
+        return f"{_wire(name)} has {len(value)} characters, at most {characters_max} are allowed"
+    return f"{_wire(name)} contains control or other unprintable characters"
+
+
+def _wire(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
 
 
 def blank_among(*texts: tuple[str, str | None]) -> str | None:

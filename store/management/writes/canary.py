@@ -1,10 +1,10 @@
 """Canaries: which instances of a service are canaries (RPC API), and who is sent to them (REST API)."""
 
 from collections.abc import Sequence
-from ipaddress import ip_network
 
 import msgspec
 
+from ...addresses import network_of
 from ..draft import Draft
 from ..errors import Invalid, NotFound
 from ..kinds import (
@@ -99,8 +99,8 @@ def extend_white_list(
 ) -> Canary:
     """Send these callers to the canaries of a service, too. Raises NotFound."""
     canary, given = _configured(draft, who, service_id), white_list("ips", ips)
-    known = {ip_network(ip, strict=False) for ip in canary.ip_whitelist}
-    added = [ip for ip in given if ip_network(ip, strict=False) not in known]
+    known = {network_of(ip) for ip in canary.ip_whitelist}
+    added = [ip for ip in given if network_of(ip) not in known]
     wanted = white_list("ipWhitelist", (*canary.ip_whitelist, *added))
     return store_canary(draft, who, msgspec.structs.replace(canary, ip_whitelist=wanted))
 
@@ -110,8 +110,8 @@ def reduce_white_list(
 ) -> Canary:
     """Send these callers to the canaries of a service no longer; those who never were are no error. Raises NotFound."""
     canary = _configured(draft, who, service_id)
-    gone = {ip_network(ip, strict=False) for ip in white_list("ips", ips)}
-    wanted = tuple(ip for ip in canary.ip_whitelist if ip_network(ip, strict=False) not in gone)
+    gone = {network_of(ip) for ip in white_list("ips", ips)}
+    wanted = tuple(ip for ip in canary.ip_whitelist if network_of(ip) not in gone)
     return store_canary(draft, who, msgspec.structs.replace(canary, ip_whitelist=wanted))
 
 
@@ -132,10 +132,8 @@ def white_list(name: str, given: Sequence[str | None] | None) -> tuple[str, ...]
         raise Invalid(f"{name} has {len(given)} entries, at most {WHITELIST_MAX} are allowed")
     texts = [identifier(f"{name}[{position}]", text) for position, text in enumerate(given)]
     for position, text in enumerate(texts):
-        try:
-            ip_network(text, strict=False)
-        except ValueError:
-            raise Invalid(f"{name}[{position}] {text!r} is neither an ip address nor a network") from None
+        if network_of(text) is None:
+            raise Invalid(f"{name}[{position}] {text!r} is neither an ip address nor a network")
     return tuple(dict.fromkeys(texts))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ...addresses import canonical_ip
 from ..audit import Field
 from ..draft import Draft
 from ..errors import Conflict, Invalid, NotFound
@@ -170,7 +171,7 @@ def _checked(given: LogicalInstanceInput, prefix: str) -> LogicalInstance:
     return LogicalInstance(
         service_id=service_identifier(prefix + "serviceId", given.service_id),
         instance_id=identifier(prefix + "instanceId", given.instance_id),
-        ip=identifier(prefix + "ip", given.ip),
+        ip=canonical_ip(identifier(prefix + "ip", given.ip)),
         machine_name=identifier(prefix + "machineName", given.machine_name),
         metadata=metadata(prefix + "metadata", given.metadata),
         port=whole(prefix + "port", given.port),

@@ -3,6 +3,7 @@
 Each decision is one of its own, also one that changes nothing here: on the other side of a partition it may.
 """
 
+from ...addresses import canonical_ip
 from ..draft import Draft
 from ..kinds import (
     INSTANCE_OPERATION,
@@ -11,6 +12,7 @@ from ..kinds import (
     InstanceOperation,
     ServerOperation,
     ZoneOperation,
+    server_key,
 )
 from ..records import key_of
 from .checks import identifier, optional
@@ -83,13 +85,16 @@ def operate_server(
     """Add an operation to a server, which is an ip, or end it when `complete`."""
     who.check()
     region = identifier("serverKey.regionId", region_id)
-    server = identifier("serverKey.serverId", server_id)
+    server = canonical_ip(identifier("serverKey.serverId", server_id))
     name = identifier("operation", operation)
     key = key_of(region, server, name)
     before = draft.get(SERVER_OPERATION, key)
     after: ServerOperation | None = None
     if complete:
         draft.bury(SERVER_OPERATION, key)
+        for value in draft.find(SERVER_OPERATION, server_key(region, server)):
+            if value.operation.lower() == name.lower():  # in another spelling of the address
+                draft.remove(SERVER_OPERATION, SERVER_OPERATION.key(value))
     else:
         after = draft.put(
             SERVER_OPERATION,
@@ -188,7 +193,7 @@ def pull_in_instance(
 def pull_in_server(draft: Draft, who: Operator, *, region_id: str | None, server_id: str | None) -> int:
     """End every operation on a server. Returns how many there were."""
     region, server = _texts(region_id, server_id)
-    found = draft.find(SERVER_OPERATION, key_of(region, server))
+    found = draft.find(SERVER_OPERATION, server_key(region, server))
     for operation in [value.operation for value in found] or [who.operation or "pullin"]:
         operate_server(draft, who, region_id=region, server_id=server, operation=operation, complete=True)
     return len(found)

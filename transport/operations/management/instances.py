@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from artemis.store.instances import Instance
+from artemis.store.instances import Instance, settled
 from artemis.store.management.draft import Draft
 from artemis.store.management.kinds import (
     INSTANCE_OPERATION,
     SERVER_OPERATION,
     InstanceOperation,
     ServerOperation,
+    server_key,
 )
 from artemis.store.management.records import key_of
 from artemis.store.management.visibility import Place
@@ -125,7 +126,7 @@ class InstanceOperations:
         key = decode(ServerKeyAsk, request.body).server_key
         if key is None:
             return failure("bad-request", "request.serverKey is null", "operations")
-        term = key_of(*_texts(key.region_id, key.server_id))
+        term = server_key(*_texts(key.region_id, key.server_id))
         found = server_rows(self._desk.table(SERVER_OPERATION).find(term))
         return answer(b'"operations":' + encode_json(found[0] if found else None))
 
@@ -148,6 +149,7 @@ class InstanceOperations:
         instance = decode(InstanceAsk, request.body).instance
         if instance is None:
             return failure("bad-request", "request.instance is null")
+        instance = settled(instance, self._desk.registry.settings.zone_id)
         place = Place.of(
             region_id=instance.region_id,
             service_id=instance.service_id,
@@ -163,7 +165,7 @@ class InstanceOperations:
         key = decode(ServerKeyAsk, request.body).server_key
         if key is None:
             return failure("bad-request", "request.serverKey null")
-        term = key_of(*_texts(key.region_id, key.server_id))
+        term = server_key(*_texts(key.region_id, key.server_id))
         return answer(b'"down":' + encode_json(term in self._desk.table(SERVER_OPERATION).index))
 
     def _all_instances(self, region_id: str | None) -> Reply:
@@ -225,7 +227,7 @@ def server_rows(values: Sequence[ServerOperation]) -> list[dict[str, object]]:
     """The contract's ServerOperations."""
     by_key: dict[str, list[ServerOperation]] = {}
     for value in values:
-        by_key.setdefault(key_of(value.region_id, value.server_id), []).append(value)
+        by_key.setdefault(server_key(value.region_id, value.server_id), []).append(value)
     return [
         {
             "operations": sorted(value.operation for value in found),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from artemis.store.addresses import canonical_ip
 from artemis.store.management.audit import AuditEntry, AuditQuery, AuditRow, Field
 from artemis.store.management.kinds import (
     GROUP,
@@ -164,7 +165,7 @@ def query_of(log: Log, wanted: LogFilter) -> AuditQuery:
         "serviceId": wanted.service_id or "",
         "zoneId": wanted.zone_id or "",
         "instanceId": wanted.instance_id or "",
-        "serverId": wanted.server_id or "",
+        "serverId": canonical_ip(wanted.server_id or ""),
         "name": wanted.name or "",
         "appId": wanted.app_id or "",
         "groupId": wanted.group_id,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from artemis.store.addresses import canonical_ip
 from artemis.store.management.audit import AuditEntry, AuditQuery, AuditRow
 from artemis.store.management.kinds import INSTANCE_OPERATION, KINDS, SERVER_OPERATION
 
@@ -39,6 +40,8 @@ class AuditRows:
 
     def _read(self, request: Request, kinds: frozenset[str], names: Sequence[str]) -> Reply:
         fields = {name: (request.argument(name) or "").strip() for name in ("operation", *names)}
+        if "serverId" in fields:
+            fields["serverId"] = canonical_ip(fields["serverId"])
         complete = _END_OF.get(fields["operation"].lower())
         if complete is not None:
             fields["operation"] = PULL_OUT

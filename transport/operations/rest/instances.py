@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from artemis.store.management.draft import Draft, Plan
 from artemis.store.management.errors import Invalid, Refused
-from artemis.store.management.kinds import INSTANCE_OPERATION, LOGICAL_INSTANCE, SERVER_OPERATION
+from artemis.store.management.kinds import INSTANCE_OPERATION, LOGICAL_INSTANCE, SERVER_OPERATION, server_key
 from artemis.store.management.records import key_of
 from artemis.store.management.visibility import Place
 from artemis.store.management.writes.checks import identifier
@@ -136,7 +136,7 @@ class InstanceRows:
         ask = decode(ServerAsk, request.body)
 
         def find() -> dict[str, object]:
-            term = key_of(identifier("regionId", ask.region_id), identifier("serverId", ask.server_id))
+            term = server_key(identifier("regionId", ask.region_id), identifier("serverId", ask.server_id))
             return {"isDown": term in self._desk.table(SERVER_OPERATION).index}
 
         return self._read(find, "isDown")
