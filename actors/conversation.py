@@ -119,6 +119,11 @@ class Conversation:
 
     # For everybody
 
+    @property
+    def up_since_s(self) -> float | None:
+        """Since when this peer hears everything that we hear; None while it is not up."""
+        return self.since_s if self.word.status == "up" else None
+
     async def run(self) -> None:
         """Converse until the link is lost or `close` is called."""
         try:

@@ -6,7 +6,7 @@
     └── DialFailed      it never began
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from artemis.store.leases import Entry
@@ -84,6 +84,16 @@ class Replica(Protocol):
 
     def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
         """What is known of these keys now; unknown ones are left out."""
+        ...
+
+    def offered(
+        self, keys: Sequence[str], *, held: Container[str], linked_s: float, now_s: float, now_ms: int
+    ) -> Sequence[str]:
+        """Which of these keys a peer is offered, that has an older version of those in `held`, and none of the others.
+
+        It has been up and linked to us for `linked_s` seconds. What is kept here out of doubt, though the peer has
+        given it up, is given up here, too.
+        """
         ...
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:

@@ -144,6 +144,7 @@ class Reconciler:
                 await trio.lowlevel.checkpoint()
             elif row[1] > theirs.get(row[0], 0):
                 newer.append(row[0])
+        newer = await self._offered(conversation, replica, newer, theirs)
         under_way: deque[Exchange] = deque()
         for columns in self._tables.chunks(replica.name, newer):
             if columns is None:
@@ -154,6 +155,17 @@ class Reconciler:
         while under_way:
             await conversation.finish(under_way.popleft())
         return len(newer)
+
+    async def _offered(
+        self, conversation: Conversation, replica: Replica, newer: Sequence[str], theirs: dict[str, int]
+    ) -> list[str]:
+        """Those of our newer rows that are not held here out of mere doubt."""
+        offered: list[str] = []
+        for start in range(0, len(newer), COMPARE_SLICE):
+            part = newer[start : start + COMPARE_SLICE]
+            offered += self._tables.offered(replica.name, part, held=theirs, up_since_s=conversation.up_since_s)
+            await trio.lowlevel.checkpoint()
+        return offered
 
     async def _make_room(self, conversation: Conversation, under_way: deque[Exchange]) -> None:
         while len(under_way) >= PIPELINE:

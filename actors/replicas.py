@@ -1,6 +1,6 @@
 """The tables of the store as the cluster sees them, each with what must follow when a peer brings news."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -51,6 +51,17 @@ class InstanceReplica:
 
     def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
         return self._registry.states(keys, now_s=now_s)
+
+    def offered(
+        self, keys: Sequence[str], *, held: Container[str], linked_s: float, now_s: float, now_ms: int
+    ) -> Sequence[str]:
+        doubted = self._registry.doubted(keys)
+        if not doubted:
+            return keys
+        lacking = [key for key in doubted if key not in held]
+        outcome = self._registry.give_up(lacking, heard_s=linked_s, now_s=now_s, now_ms=now_ms)
+        self._effects.merged(outcome.entries, outcome.changes)
+        return [key for key in keys if key not in doubted]
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
         outcome = self._registry.merge(states, via=via, now_s=now_s, now_ms=now_ms)
@@ -107,6 +118,11 @@ class RecordReplica:
 
     def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
         return [(key, version, value, 0, 0) for key, version, value in self._management.states(keys)]
+
+    def offered(
+        self, keys: Sequence[str], *, held: Container[str], linked_s: float, now_s: float, now_ms: int
+    ) -> Sequence[str]:
+        return keys
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
         rows = [(key, version, value) for key, version, value, _, _ in states]

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -12,6 +13,9 @@ from .clock import Clock
 from .effects import Effects
 
 logger = logging.getLogger(__name__)
+
+NAMED_MAX: Final = 5
+"""Services that one line of the log names."""
 
 
 @dataclass(slots=True)
@@ -25,6 +29,8 @@ class SweepStatistics:
     """The longest single step, in seconds of processor time: what it costs, not what neighbours on the machine take."""
     granted_s: float = 0.0
     """Time that was granted to all leases because the process did not run."""
+    refused_s: float = 0.0
+    """Time in which the process did not run, and that was not granted."""
     behind_s: float = 0.0
     """By how much the last sweep came too late."""
 
@@ -50,6 +56,8 @@ class LeaseSweeper:
         self._visits = visits
         self.statistics = statistics or SweepStatistics()
         self._was_protected = False
+        self._services: dict[str, None] = {}
+        """Services that were protected at the last look."""
 
     async def run(self) -> None:
         next_s = trio.current_time()
@@ -74,17 +82,46 @@ class LeaseSweeper:
         return outcome
 
     def _report(self) -> None:
-        granted_s = self._registry.granted_s
-        if granted_s > self.statistics.granted_s:
-            logger.warning(
-                "this process did not run for %.1f s; every lease is extended by that time",
-                granted_s - self.statistics.granted_s,
-            )
-            self.statistics.granted_s = granted_s
+        self._report_pauses()
         protected = self._registry.is_protected()
         if protected != self._was_protected:
             self._was_protected = protected
             if protected:
-                logger.warning("self-preservation: too few renewals arrive; no lease of this node expires for now")
+                logger.warning(
+                    "self-preservation: too many leases are silent at once; none of this node expires for now"
+                )
             else:
                 logger.info("self-preservation has ended; leases expire again")
+        if self._registry.judge.protected or self._services:
+            self._report_services()
+
+    def _report_services(self) -> None:
+        services = dict.fromkeys(self._registry.judge.protected)
+        begun = [key for key in services if key not in self._services]
+        ended = [key for key in self._services if key not in services]
+        self._services = services
+        if begun:
+            logger.warning("self-preservation: too many leases of %s are silent at once; none expires", _named(begun))
+        if ended:
+            logger.info("self-preservation of %s has ended", _named(ended))
+
+    def _report_pauses(self) -> None:
+        grants, statistics = self._registry.grants, self.statistics
+        granted_s, refused_s = grants.granted_s - statistics.granted_s, grants.refused_s - statistics.refused_s
+        statistics.granted_s, statistics.refused_s = grants.granted_s, grants.refused_s
+        if refused_s > 0:
+            logger.error(
+                "this process did not run for %.1f s; every lease is extended by %.1f s only:"
+                " in one hour they are extended by %.0f s at most",
+                granted_s + refused_s,
+                granted_s,
+                self._registry.settings.granted_hourly_s,
+            )
+        elif granted_s > 0:
+            logger.warning("this process did not run for %.1f s; every lease is extended by that time", granted_s)
+
+
+def _named(keys: list[str]) -> str:
+    """A few names, and how many more there are."""
+    more = f" and {len(keys) - NAMED_MAX} more services" if len(keys) > NAMED_MAX else ""
+    return ", ".join(keys[:NAMED_MAX]) + more

@@ -4,7 +4,7 @@ Whatever is long is done in slices with a checkpoint between them, so that no ot
 milliseconds. Slices may interleave with changes: versions decide, not the order.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -164,6 +164,14 @@ class Tables:
                     break
             taken += answered
         return columns, taken
+
+    def offered(
+        self, table: str, keys: Sequence[str], *, held: Container[str], up_since_s: float | None
+    ) -> Sequence[str]:
+        """See `Replica.offered`; the peer is up, and linked to us, since `up_since_s`."""
+        now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
+        linked_s = 0.0 if up_since_s is None else now_s - up_since_s
+        return self.replica(table).offered(keys, held=held, linked_s=linked_s, now_s=now_s, now_ms=now_ms)
 
     def renewals(self, entries: Iterable[Entry]) -> tuple[list[str], list[int], list[int]]:
         """Renewals as columns."""

@@ -105,21 +105,27 @@ class RegistrySection:
         Meta(ge=1, le=604_800, description="How long a removal is remembered, so that nothing older undoes it."),
     ] = 600.0
     allow_other_zones: Annotated[bool, Meta(description="Accept instances of other zones of the region.")] = True
-    self_preservation: Annotated[
-        bool, Meta(description="Stop expiry when too many renewals fail to arrive at once.")
-    ] = True
-    preservation_window_s: Annotated[float, Meta(ge=1, le=300, description="Window in which renewals are counted.")] = (
-        10.0
-    )
+    self_preservation: Annotated[bool, Meta(description="Stop expiry when too many leases fall silent at once.")] = True
     preservation_threshold: Annotated[
-        float, Meta(ge=0.05, le=1, description="Share of the expected renewals under which expiry stops.")
+        float, Meta(ge=0.05, le=1, description="Share of leases renewed in time under which expiry stops.")
     ] = 0.85
-    preservation_min_renewals: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Expected renewals per window under which there is no protection.")
-    ] = 50
+    preservation_min_leases: Annotated[
+        int,
+        Meta(
+            ge=1, le=1_000_000, description="Leases of a service, or of the node, under which there is no protection."
+        ),
+    ] = 25
     preservation_ceiling_s: Annotated[
-        float, Meta(ge=1, le=86_400, description="Longest time that expiry stays stopped.")
+        float, Meta(ge=1, le=86_400, description="Longest time that a lease is kept after it ran out.")
     ] = 600.0
+    lag_grant_max_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Time per hour that leases are given for pauses of this process; beyond it they run out.",
+        ),
+    ] = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

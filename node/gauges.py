@@ -26,13 +26,20 @@ def publish_registry(metrics: Metrics, registry: Registry, sweeps: SweepStatisti
         "Services whose leases do not expire for now.",
         lambda: len(registry.protected_services()),
     )
-    metrics.counter("artemis_leases_renewed", "Renewals heard by this node.", lambda: registry.renewals)
+    metrics.counter("artemis_leases_renewed", "Renewals heard by this node.", lambda: registry.renewals.total)
     metrics.counter("artemis_leases_expired", "Leases that ran out.", lambda: sweeps.expired)
     metrics.counter("artemis_leases_protected", "Times an overdue lease was kept.", lambda: sweeps.protected)
     metrics.counter("artemis_sweeps", "Steps of the lease sweeper.", lambda: sweeps.sweeps)
     metrics.gauge("artemis_sweep_longest_seconds", "Longest step of the sweeper.", lambda: sweeps.longest_s)
     metrics.counter(
-        "artemis_lease_time_granted_seconds", "Time granted to all leases after pauses.", lambda: registry.granted_s
+        "artemis_lease_time_granted_seconds",
+        "Time granted to all leases after pauses.",
+        lambda: registry.grants.granted_s,
+    )
+    metrics.counter(
+        "artemis_lease_time_refused_seconds",
+        "Pauses that were not granted, because the hour had had its share.",
+        lambda: registry.grants.refused_s,
     )
 
 

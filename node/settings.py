@@ -35,12 +35,13 @@ def registry_settings(config: Config) -> RegistrySettings:
         tombstone_ttl_s=registry.tombstone_ttl_s,
         entries_max=config.limits.instances,
         pause_s=max(0.5, 3 * registry.sweep_interval_s),
+        granted_hourly_s=registry.lag_grant_max_s,
         preservation=PreservationSettings(
             enabled=registry.self_preservation,
-            window_s=registry.preservation_window_s,
             threshold=registry.preservation_threshold,
-            renewals_min=registry.preservation_min_renewals,
+            leases_min=registry.preservation_min_leases,
             ceiling_s=registry.preservation_ceiling_s,
+            farewell_s=registry.lease_ttl_s,
         ),
     )
 

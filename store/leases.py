@@ -3,10 +3,16 @@
 from collections import deque
 from typing import Final
 
-from .preservation import RenewalWatch
+from .preservation import LATE_SHARE, Silence
 
 TICK_S: Final = 0.1
 """Resolution of the wheel, seconds: a lease is looked at within one tick after it ran out."""
+
+LATE: Final = 1
+EXCUSED: Final = 2
+
+UNHEARD: Final = -1
+"""As `Entry.via`: known from before a restart, and nobody was heard saying that it lives."""
 
 
 class Entry:
@@ -25,6 +31,7 @@ class Entry:
         "overdue",
         "registered_ms",
         "service",
+        "silent",
         "tick",
         "ttl_s",
         "version",
@@ -46,6 +53,9 @@ class Entry:
         """Pulled out by an operator: held, renewed, but in nobody's answers."""
         self.overdue = False
         """The lease has run out, but self-preservation or a lost peer keeps the instance."""
+        self.silent = 0
+        """Set by the sweep when half of the lease has passed without a renewal: LATE, or EXCUSED when the reason is
+        known (preservation.py). What is overdue is silent, too."""
         self.legacy = False
         self.ip = ""
         self.zone_key = ""
@@ -60,6 +70,13 @@ class Entry:
         self.registered_ms = 0
 
     @property
+    def look_s(self) -> float:
+        """When there is something to find out about this entry: that it is late, and then that its time is over."""
+        if self.live and not self.silent:
+            return self.deadline_s - self.ttl_s * LATE_SHARE
+        return self.deadline_s
+
+    @property
     def full_key(self) -> str:
         """The identity within the registry, in a form that sorts and travels."""
         return f"{self.service.key}\n{self.key}"
@@ -72,7 +89,7 @@ class Entry:
 class ServiceTable:
     """The instances of one service and the answer made of them, encoded once per revision."""
 
-    __slots__ = ("_fragment", "_visible", "entries", "key", "live_count", "revision", "service_id", "watch")
+    __slots__ = ("_fragment", "_visible", "entries", "key", "live_count", "revision", "service_id", "silence")
 
     def __init__(self, key: str, service_id: str, *, revision: int) -> None:
         self.key = key
@@ -81,7 +98,8 @@ class ServiceTable:
         """By lower-cased instance id, tombstones included."""
         self.live_count = 0
         self.revision = revision
-        self.watch: RenewalWatch | None = None
+        self.silence: Silence | None = None
+        """Made when there is something to count."""
         self._visible: list[Entry] | None = None
         self._fragment: bytes | None = None
 
@@ -107,7 +125,7 @@ class ServiceTable:
 
 
 class Wheel:
-    """Entries by the tick in which they fall due. Renewing a lease costs nothing here: a look too early moves it."""
+    """Entries by the tick that looks at them. Renewing a lease costs nothing here: a look too early moves it."""
 
     __slots__ = ("_buckets", "_current", "_next_tick")
 
@@ -122,8 +140,8 @@ class Wheel:
         return int(time_s / TICK_S)
 
     def schedule(self, entry: Entry, *, not_before_s: float = 0.0) -> None:
-        """See to it that the entry is looked at soon after its deadline, and not before `not_before_s`."""
-        tick = max(self._tick(max(entry.deadline_s, not_before_s)) + 1, self._next_tick)
+        """See to it that the entry is looked at soon after its time has come, and not before `not_before_s`."""
+        tick = max(self._tick(max(entry.look_s, not_before_s)) + 1, self._next_tick)
         if 0 <= entry.tick <= tick:
             return
         # An entry that waits in a later tick stays listed there; the tick recorded in it tells the place that counts.
@@ -131,21 +149,26 @@ class Wheel:
         self._buckets.setdefault(tick, []).append(entry)
 
     def due(self, *, now_s: float, visits: int) -> list[Entry]:
-        """Entries whose deadline has passed, having looked at no more than `visits`; the others are moved on."""
+        """Entries whose time has come, having looked at no more than `visits`; the others are moved on."""
         self._advance(now_s)
-        current = self._current
+        current, buckets, next_tick = self._current, self._buckets, self._next_tick
         found: list[Entry] = []
-        while current and visits > 0:
-            visits -= 1
+        for _ in range(min(visits, len(current))):
             entry = current.popleft()
-            if entry.tick >= self._next_tick or entry.tick < 0:
+            if entry.tick >= next_tick or entry.tick < 0:
                 continue  # looked at by another tick already, or listed again
-            entry.tick = -1
-            if entry.gone:
+            look_s = entry.look_s
+            if look_s > now_s and not entry.gone:
+                # As `schedule` does it, for a place that is known to be free: nearly every look ends here.
+                entry.tick = tick = max(int(look_s / TICK_S) + 1, next_tick)
+                bucket = buckets.get(tick)
+                if bucket is None:
+                    buckets[tick] = [entry]
+                else:
+                    bucket.append(entry)
                 continue
-            if entry.deadline_s > now_s:
-                self.schedule(entry)
-            else:
+            entry.tick = -1
+            if not entry.gone:
                 found.append(entry)
         return found
 

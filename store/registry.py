@@ -4,21 +4,16 @@ Everything here is synchronous: a call sees the table as it is, changes it, and 
 locked, logged, sent or stored. Expiry is local: an instance that expires leaves no tombstone, and no peer is told.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from .changes import InstanceChange, ServiceChange
 from .instances import Instance, encode_instance, settled
-from .leases import Entry, ServiceTable
-from .preservation import RenewalWatch
+from .leases import LATE, Entry, ServiceTable
 from .replica import ReplicatedInstances
-from .suspects import Suspects
 from .table import Outcome, RegistrySettings, Visibility
 from .versions import HybridClock
-
-RECHECK_S: Final = 2.0
-"""A lease that is kept although it ran out is looked at again after this time, if not before."""
 
 
 @dataclass(slots=True)
@@ -49,9 +44,8 @@ class Registry(ReplicatedInstances):
         visibility: Visibility | None = None,
     ) -> None:
         super().__init__(settings, clock=clock, origin=origin, now_s=now_s, now_ms=now_ms, visibility=visibility)
-        self.suspects = Suspects(ceiling_s=settings.preservation.ceiling_s)
-        self.watch = RenewalWatch(settings.preservation, now_s=self.lease_time(now_s))
-        """The renewals of the whole node."""
+        self._due: deque[Entry] = deque()
+        """Entries that ran out and wait to be judged."""
 
     # What clients do
 
@@ -77,7 +71,7 @@ class Registry(ReplicatedInstances):
                 if kind is not None:
                     shown.setdefault(entry.service, []).append(InstanceChange(kind, json, entry.key, now_ms))
             self._renewed(entry, deadline_s=lease_s + entry.ttl_s, via=0)
-            self._count_renewal(entry, lease_s=lease_s)
+            self.renewals.total += 1
         outcome.changes = self._announce_all(shown, now_ms=now_ms)
         return outcome
 
@@ -94,26 +88,10 @@ class Registry(ReplicatedInstances):
             return None
         entry.deadline_s = lease_s + entry.ttl_s
         entry.via = 0
-        if entry.overdue:
-            entry.overdue = False
-            self.overdue_count -= 1
-        watch = service.watch
-        if watch is not None:
-            if lease_s >= watch.window_end_s:
-                watch.roll(service.live_count, now_s=lease_s)
-            watch.count()
-        self.watch.count()
+        if entry.silent:
+            self.judge.speaks(entry)
+        self.renewals.total += 1
         return entry
-
-    def _count_renewal(self, entry: Entry, *, lease_s: float) -> None:
-        service = entry.service
-        if service.watch is None:
-            self._watch(service, lease_s=lease_s)
-        else:
-            if lease_s >= service.watch.window_end_s:
-                service.watch.roll(service.live_count, now_s=lease_s)
-            service.watch.count()
-        self.watch.count()
 
     def unregister(self, keys: Iterable[tuple[str, str]], *, now_s: float, now_ms: int) -> Outcome:
         """Remove instances by (service key, instance key), and remember the removal. Unknown ones are no error.
@@ -138,67 +116,102 @@ class Registry(ReplicatedInstances):
     # What time does
 
     def sweep(self, *, now_s: float, now_ms: int, visits: int = 500) -> SweepOutcome:
-        """Expire what is due, looking at no more than `visits` entries."""
+        """Expire what is due, looking at no more than `visits` entries.
+
+        Nobody is judged before everybody who is due was looked at: many at once are judged otherwise than few.
+        """
         lease_s = self.lease_time(now_s)
         outcome = SweepOutcome()
         gone: dict[ServiceTable, list[InstanceChange]] = {}
-        node_protected = self.watch.judge(self.live_count, now_s=lease_s)
-        for entry in self._wheel.due(now_s=lease_s, visits=visits):
+        looked = self._look(outcome, lease_s=lease_s, visits=visits)
+        if not self._wheel.is_behind():
+            self._judge_due(outcome, gone, lease_s=lease_s, now_ms=now_ms, visits=visits - looked)
+        self.judge.look(self.live_count, now_s=lease_s)
+        self.renewals.look(now_s=lease_s)
+        outcome.changes = self._announce_all(gone, now_ms=now_ms)
+        outcome.more = bool(self._due) or self._wheel.is_behind()
+        return outcome
+
+    def _look(self, outcome: SweepOutcome, *, lease_s: float, visits: int) -> int:
+        """Find who is late and who is due. Returns how many entries had to be looked at closely."""
+        found = self._wheel.due(now_s=lease_s, visits=visits)
+        for entry in found:
             if not entry.live:
                 self._drop(entry)
                 outcome.entries.append(entry)
-            elif (kept_until_s := self._kept_until(entry, node_protected=node_protected, lease_s=lease_s)) is not None:
-                self._keep(entry, until_s=kept_until_s)
-                outcome.protected += 1
+                continue
+            self.judge.falls_silent(entry, now_s=lease_s)
+            if entry.overdue:
+                self._due.append(entry)
             else:
-                service = entry.service
-                shown = self._drop(entry)
-                outcome.entries.append(entry)
-                outcome.expired += 1
-                if shown is not None:
-                    gone.setdefault(service, []).append(InstanceChange("delete", shown, entry.key, now_ms))
+                self._wheel.schedule(entry)
+        return len(found)
+
+    def _judge_due(
+        self,
+        outcome: SweepOutcome,
+        gone: dict[ServiceTable, list[InstanceChange]],
+        *,
+        lease_s: float,
+        now_ms: int,
+        visits: int,
+    ) -> None:
+        """End the leases that nothing speaks for; the others are judged again later."""
+        while self._due and visits > 0:
+            visits -= 1
+            entry = self._due.popleft()
+            if not entry.overdue:
+                continue  # heard of, or removed, since it was looked at
+            kept_until_s = self.judge.kept_until(entry, self.live_count, now_s=lease_s)
+            if kept_until_s is not None:
+                self._wheel.schedule(entry, not_before_s=kept_until_s)
+                outcome.protected += 1
+                continue
+            self._end(entry, gone, now_ms=now_ms)
+            outcome.entries.append(entry)
+            outcome.expired += 1
+
+    def doubted(self, keys: Iterable[str]) -> set[str]:
+        """Those of these full keys that are kept by self-preservation only: nobody is to take them for living ones."""
+        doubted: set[str] = set()
+        for full_key in keys:
+            entry = self.find(*full_key.split("\n", 1))
+            if entry is not None and entry.overdue and entry.silent == LATE:
+                doubted.add(full_key)
+        return doubted
+
+    def give_up(self, keys: Iterable[str], *, heard_s: float, now_s: float, now_ms: int) -> Outcome:
+        """A peer has given up these doubted instances, and has heard what we heard for the last `heard_s` seconds.
+
+        Of those that were last renewed in this time it knew, and judged them dead, too: nodes that can talk agree. Of
+        the others it may never have known.
+        """
+        lease_s = self.lease_time(now_s)
+        outcome = Outcome()
+        gone: dict[ServiceTable, list[InstanceChange]] = {}
+        for full_key in self.doubted(keys):
+            entry = self.find(*full_key.split("\n", 1))
+            if entry is None or lease_s - entry.deadline_s + entry.ttl_s >= heard_s:
+                continue
+            self._end(entry, gone, now_ms=now_ms)
+            outcome.entries.append(entry)
         outcome.changes = self._announce_all(gone, now_ms=now_ms)
-        outcome.more = self._wheel.is_behind()
         return outcome
 
-    def _kept_until(self, entry: Entry, *, node_protected: bool, lease_s: float) -> float | None:
-        """When to look again at an entry that is kept although its lease ran out; None when it is not kept."""
-        watch = entry.service.watch
-        # The service is judged in any case: its ceiling must not begin when that of the node ends.
-        service_protected = watch is not None and watch.judge(entry.service.live_count, now_s=lease_s)
-        if node_protected or service_protected:
-            return lease_s + RECHECK_S
-        until_s = self.suspects.kept_until(entry, lease_s=lease_s)
-        return None if until_s is None else min(until_s, lease_s + RECHECK_S)
-
-    def _keep(self, entry: Entry, *, until_s: float) -> None:
-        if not entry.overdue:
-            entry.overdue = True
-            self.overdue_count += 1
-        self._wheel.schedule(entry, not_before_s=until_s)
-
-    def _paused(self) -> None:
-        self.watch.distort()
-        for service in self.services.values():
-            if service.watch is not None:
-                service.watch.distort()
-
-    @property
-    def renewals(self) -> int:
-        """Renewals since the start, heard here or told by peers."""
-        return self.watch.total
+    def _end(self, entry: Entry, gone: dict[ServiceTable, list[InstanceChange]], *, now_ms: int) -> None:
+        """Forget an instance that is dead, and note who is to be told."""
+        service = entry.service
+        shown = self._drop(entry)
+        if shown is not None:
+            gone.setdefault(service, []).append(InstanceChange("delete", shown, entry.key, now_ms))
 
     def is_protected(self) -> bool:
         """Whether expiry is stopped for the whole node."""
-        return self.watch.protected_since_s is not None
+        return self.judge.is_protected
 
     def protected_services(self) -> list[str]:
         """Keys of the services for which expiry is stopped."""
-        return [
-            service.key
-            for service in self.services.values()
-            if service.watch is not None and service.watch.protected_since_s is not None
-        ]
+        return list(self.judge.protected)
 
     def peer_lost(self, origin: int, *, now_s: float) -> None:
         """The link to this peer is down: what it renewed is suspect, and does not expire."""

@@ -8,8 +8,7 @@ import msgspec
 from .changes import InstanceChange
 from .digests import bucket_of
 from .instances import Instance, decode_instance, encode_instance, settled
-from .leases import Entry, ServiceTable
-from .suspects import Suspects
+from .leases import UNHEARD, Entry, ServiceTable
 from .table import InstanceTable, Outcome
 from .versions import milliseconds
 
@@ -18,14 +17,10 @@ State = tuple[str, int, bytes | None, int, int]
 of who heard it. An origin of 0 means that nobody did: the lease is one of grace, given after a restart."""
 
 AGE_MAX_MS: Final = 7 * 24 * 3600 * 1000
-UNHEARD: Final = -1
-"""As `Entry.via`: known from before a restart, and nobody was heard saying that it lives."""
 
 
 class ReplicatedInstances(InstanceTable):
     """Merging is by version: the higher one wins, in whatever order and however often it is told."""
-
-    suspects: Suspects
 
     def digests(self) -> list[int]:
         """One number per bucket; equal numbers mean equal keys and versions."""
@@ -157,7 +152,6 @@ class ReplicatedInstances(InstanceTable):
         self.clock.witness(version)
         kind = self._put(entry, instance, json, version, now_ms=now_ms)
         self._renewed(entry, deadline_s=deadline_s, via=self._via(heard_by))
-        self._watch(entry.service, lease_s=lease_s)
         outcome.entries.append(entry)
         return None if kind is None else InstanceChange(kind, json, entry.key, now_ms)
 
@@ -193,13 +187,9 @@ class ReplicatedInstances(InstanceTable):
                 wanted.append(full_key)
             if entry is not None and entry.live:
                 self._heard(entry, lease_s=lease_s, age_ms=age_ms, via=via)
-                self._count_renewal(entry, lease_s=lease_s)
+                self.renewals.total += 1
                 renewed.append(entry)
         return renewed, wanted
-
-    def _count_renewal(self, entry: Entry, *, lease_s: float) -> None:
-        """A renewal counts for self-preservation, wherever it was heard."""
-        raise NotImplementedError
 
     def restore(self, rows: Iterable[tuple[str, int, bytes | None]], *, now_s: float, now_ms: int) -> int:
         """Take over what was stored before a restart, each live instance with a fresh lease. Returns how many live."""
@@ -214,5 +204,4 @@ class ReplicatedInstances(InstanceTable):
             entry = self._entry(instance.service_id or service_key, instance_key, now_ms=now_ms)
             self._put(entry, instance, json, version, now_ms=now_ms)
             self._renewed(entry, deadline_s=lease_s + entry.ttl_s, via=UNHEARD)
-            self._watch(entry.service, lease_s=lease_s)
         return self.live_count

@@ -7,9 +7,13 @@ from typing import Protocol
 
 from .changes import ChangeLog, ChangeType, InstanceChange, ServiceChange
 from .digests import Digests
+from .grants import Grants
 from .instances import Instance
+from .judging import LeaseJudge
 from .leases import Entry, ServiceTable, Wheel
-from .preservation import PreservationSettings, RenewalWatch
+from .preservation import PreservationSettings
+from .renewals import RenewalCounts
+from .suspects import Suspects
 from .versions import HybridClock
 
 CHANGE_LOG_BOUND = 10_000
@@ -52,9 +56,9 @@ class RegistrySettings:
     """Instances and tombstones that clients may make this node hold. What peers bring is taken beyond it."""
     pause_s: float = 0.5
     """A gap between two looks at the clock longer than this means that the process did not run."""
+    granted_hourly_s: float = 300.0
+    """Leases are extended by pauses of the process up to this time in any hour."""
     preservation: PreservationSettings = field(default_factory=PreservationSettings)
-    service_watch_min: int = 10
-    """Services with fewer live instances are not watched for self-preservation."""
 
 
 @dataclass(slots=True)
@@ -95,7 +99,6 @@ class InstanceTable:
         """By lower-cased service id."""
         self.live_count = 0
         self.legacy_count = 0
-        self.overdue_count = 0
         self.entry_count = 0
         """Instances and tombstones."""
         self.version = now_ms
@@ -106,7 +109,11 @@ class InstanceTable:
         """Where the revisions of services go on that subscribers know of, but that have no entry now."""
         self._wheel = Wheel(now_s=now_s)
         self._visibility: Visibility = visibility or NothingDown()
-        self._granted_s = 0.0
+        self.suspects = Suspects(ceiling_s=settings.preservation.ceiling_s)
+        self.judge = LeaseJudge(settings.preservation, self.suspects)
+        self.renewals = RenewalCounts(now_s=now_s)
+        """Heard here, or told by peers."""
+        self.grants = Grants(settings.granted_hourly_s)
         self._since_s = self._seen_s = now_s
 
     def find(self, service_key: str, instance_key: str) -> Entry | None:
@@ -115,24 +122,20 @@ class InstanceTable:
         return None if service is None else service.entries.get(instance_key)
 
     def lease_time(self, now_s: float) -> float:
-        """The clock of leases: monotonic time less all time in which this process did not run.
+        """The clock of leases: monotonic time less the time in which this process did not run, up to a bound.
 
         A process that was paused heard no heartbeat; what it missed is granted to every lease at once.
         """
         gap_s = now_s - self._seen_s
         self._seen_s = now_s
         if gap_s > self.settings.pause_s:
-            self._granted_s += gap_s
-            self._paused()
-        return now_s - self._granted_s
-
-    def _paused(self) -> None:
-        """This process did not run for a while."""
+            self.grants.ask(gap_s, now_s=now_s)
+        return now_s - self.grants.granted_s
 
     @property
-    def granted_s(self) -> float:
-        """Seconds granted to leases because the process did not run."""
-        return self._granted_s
+    def overdue_count(self) -> int:
+        """Leases that ran out and are kept."""
+        return self.judge.overdue_count
 
     def ttl_of(self, instance: Instance, *, legacy: bool) -> float:
         """The lease time of an instance in seconds: its own wish within bounds, else the node's."""
@@ -221,9 +224,8 @@ class InstanceTable:
         entry.live = False
         entry.down = False
         entry.json = b""
-        if entry.overdue:
-            entry.overdue = False
-            self.overdue_count -= 1
+        if entry.silent:
+            self.judge.speaks(entry)
         entry.service.live_count -= 1
         self.live_count -= 1
         self.legacy_count -= entry.legacy
@@ -232,7 +234,10 @@ class InstanceTable:
 
     def _bury(self, entry: Entry, version: int, *, lease_s: float) -> bytes | None:
         """Turn an entry into a tombstone. Returns the instance when discovery showed it until now."""
-        shown = self._take_out(entry) if entry.live else None
+        shown = None
+        if entry.live:
+            self.judge.said_farewell(entry.service, now_s=lease_s)
+            shown = self._take_out(entry)
         self._digests.replace(entry.full_key, entry.version, version)
         entry.version = version
         entry.deadline_s = lease_s + self.settings.tombstone_ttl_s
@@ -254,17 +259,11 @@ class InstanceTable:
 
     def _renewed(self, entry: Entry, *, deadline_s: float, via: int) -> None:
         """The instance was heard of: its lease now runs until `deadline_s`."""
-        if entry.overdue:
-            entry.overdue = False
-            self.overdue_count -= 1
+        if entry.silent:
+            self.judge.speaks(entry)
         entry.deadline_s = deadline_s
         entry.via = via
         self._wheel.schedule(entry)
-
-    def _watch(self, service: ServiceTable, *, lease_s: float) -> None:
-        """Watch the renewals of a service that has become large enough for self-preservation."""
-        if service.watch is None and service.live_count >= self.settings.service_watch_min:
-            service.watch = RenewalWatch(self.settings.preservation, now_s=lease_s)
 
     def _announce(
         self, service: ServiceTable, changes: Iterable[InstanceChange], *, now_ms: int, rpc_reload: bool = False

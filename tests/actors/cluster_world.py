@@ -23,10 +23,12 @@ from artemis.store.instances import Instance
 from artemis.store.management.audit import AuditEntry
 from artemis.store.management.management import Management
 from artemis.store.management.records import Audit, Record
+from artemis.store.preservation import PreservationSettings
 from artemis.store.registry import Registry, RegistrySettings
 from artemis.store.versions import HybridClock, origin_of
 
 FAIR = Weather()
+ORDINARY = PreservationSettings()
 EPOCH_MS = 1_800_000_000_000
 
 
@@ -66,7 +68,16 @@ def instance(service: str, name: str, **fields: object) -> Instance:
 class Node:
     """One node without its outside: registry, management, cluster."""
 
-    def __init__(self, name: str, settings: ClusterSettings, *, dialer: Dialer, seed: int, clock: SkewedClock) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ClusterSettings,
+        *,
+        dialer: Dialer,
+        seed: int,
+        clock: SkewedClock,
+        preservation: PreservationSettings = ORDINARY,
+    ) -> None:
         self.name = name
         self.settings = settings
         self.clock = clock
@@ -75,7 +86,7 @@ class Node:
         now_s, now_ms = clock.now_s(), clock.now_ms()
         self.management = Management(region_id="lab", clock=hybrid, origin=origin, node_id=settings.node_id)
         self.registry = Registry(
-            RegistrySettings("lab"),
+            RegistrySettings("lab", preservation=preservation),
             clock=hybrid,
             origin=origin,
             now_s=now_s,
@@ -182,6 +193,7 @@ class World:
         *,
         clock: SkewedClock | None = None,
         dialer: Callable[[Dialer], Dialer] = lambda dialer: dialer,
+        preservation: PreservationSettings = ORDINARY,
         **fields: object,
     ) -> Node:
         """Start a node, empty."""
@@ -192,6 +204,7 @@ class World:
             dialer=dialer(self.network.dialer(name)),
             seed=self._seed,
             clock=clock or SkewedClock(),
+            preservation=preservation,
         )
         self.nodes[name] = node
         self._scopes[name], self._gone[name] = trio.CancelScope(), trio.Event()

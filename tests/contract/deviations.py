@@ -144,8 +144,8 @@ BETTER: Final[dict[str, Deviation]] = {
     ),
     "lease-counters": Deviation(
         "counts heartbeats only, and remembers the largest window for ten minutes",
-        "counts every renewal, and expects what the live leases should produce in a window",
-        "a peak of the past says little about the leases of today; see docs/decisions/self-preservation.md",
+        "counts every renewal, and decides nothing by the counts",
+        "arrivals come in bursts, whatever the leases do; see docs/decisions/self-preservation.md",
         "test_a_captured_exchange_is_answered_in_the_same_way",
     ),
     "configuration": Deviation(

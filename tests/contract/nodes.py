@@ -35,7 +35,7 @@ BASE: Final[Settings] = {
     "node": {"region": REGION, "zone": ZONE, "port": 0},
     "data": {"directory": ":memory:"},
     "logging": {"format": "json"},
-    "registry": {"lease_ttl_s": LEASE_S, "preservation_min_renewals": 1_000_000},
+    "registry": {"lease_ttl_s": LEASE_S, "preservation_min_leases": 1_000_000},
     "rate_limits": {"status": 1_000_000, "operations": {"status.get-leases": 1_000_000}},
 }
 """Region and zone of the captured exchanges. What other tests left behind may neither expire under a test nor look

@@ -92,14 +92,13 @@ class StatusOperations:
         leases = await self._rows(keys, legacy=legacy)
         now_ms = self._clock.now_ms()
         count = registry.legacy_count if legacy else registry.live_count - registry.legacy_count
-        watch = registry.watch
         fields = encode_json(
             {
-                "isSafe": watch.protected_since_s is None,
+                "isSafe": not registry.is_protected(),
                 "isSafeCheckEnabled": registry.settings.preservation.enabled,
                 "leaseCount": count,
-                "leaseUpdateCountLastTimeWindow": watch.renewals_last_window(),
-                "leaseUpdateMaxCount": round(watch.expected(registry.live_count) or 0),
+                "leaseUpdateCountLastTimeWindow": registry.renewals.last,
+                "leaseUpdateMaxCount": registry.renewals.largest,
                 "leaseUpdateMaxCountLastUpdateTime": now_ms,
                 "leases": msgspec.Raw(leases),
                 "overdueCount": registry.overdue_count,

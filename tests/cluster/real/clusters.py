@@ -42,7 +42,7 @@ SECRET: Final = "a secret for these tests"
 REGION: Final = "lab"
 
 SETTINGS: Final[Settings] = {
-    "registry": {"lease_ttl_s": LEASE_S, "lease_ttl_min_s": LEASE_S, "preservation_window_s": 2.0},
+    "registry": {"lease_ttl_s": LEASE_S, "lease_ttl_min_s": LEASE_S},
     "cluster": {"anti_entropy_interval_s": ANTI_ENTROPY_S},
     "rate_limits": {"status": 1_000_000, "operations": {"status.get-leases": 1_000_000}},
     "logging": {"format": "json"},

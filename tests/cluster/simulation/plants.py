@@ -17,7 +17,6 @@ from artemis.actors.teller import Teller
 from artemis.store.changes import ServiceChange
 from artemis.store.leases import Entry
 from artemis.store.management.draft import Draft
-from artemis.store.preservation import RenewalWatch
 from artemis.store.registry import Registry, SweepOutcome
 from artemis.store.table import InstanceTable, Outcome
 
@@ -148,11 +147,6 @@ def decisions_that_change_nothing_are_forgotten(patch: pytest.MonkeyPatch) -> No
     patch.setattr(Draft, "bury", lambda self, kind, key: self.remove(kind, key))
 
 
-def pauses_teach_a_rate(patch: pytest.MonkeyPatch) -> None:
-    """Found by simulation: a node that stuttered expects more renewals than there are, and protects the dead."""
-    patch.setattr(RenewalWatch, "distort", lambda self: None)
-
-
 def _no_anti_entropy(patch: pytest.MonkeyPatch) -> None:
     async def nothing(self: Reconciler, conversation: Conversation) -> Round:
         await trio.lowlevel.checkpoint()
@@ -178,6 +172,5 @@ PLANTS = {
 FOUND = {
     "removals": removals_are_not_remembered,
     "decisions": decisions_that_change_nothing_are_forgotten,
-    "rates": pauses_teach_a_rate,
 }
 """Bugs of our own, planted again, and one that every such system has had."""

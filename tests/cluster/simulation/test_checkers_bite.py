@@ -36,7 +36,6 @@ def search(first: int) -> Iterable[Result]:
 FOUND_CASES = [
     pytest.param("removals", {"UnregisterSticks"}, 3, id="removals are not remembered"),
     pytest.param("decisions", {"ManagementKept"}, 54, id="decisions that change nothing here are forgotten"),
-    pytest.param("rates", {"NoZombie"}, 2, id="pauses teach self-preservation a wrong rate"),
 ]
 
 
