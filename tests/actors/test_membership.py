@@ -237,3 +237,16 @@ def test_a_node_that_comes_back_under_another_name_ends_the_wait_for_the_old_one
     assert PeerLost(identity(B).origin) in members.tick(now_s=3.0)
     renamed = Identity("test", "lab", "z", "another name", B, 2)
     assert PeerFound(identity(B).origin) in members.opened(B, renamed, word(), now_s=4.0, now_ms=4000)
+
+
+def test_a_peer_that_was_restarted_has_to_be_synchronised_with_again() -> None:
+    """The new process says hello while the link of the old one has not yet been noticed to be gone."""
+    members = membership(B)
+    link(members, B, status="starting")
+    members.synchronised(B)
+    members.opened(B, identity(B, incarnation=2), word("up"), now_s=0.1, now_ms=100)
+    members.closed(B, problem="the old link")
+    assert not members.members[B].synchronised
+    assert not ready(members, 1.0)
+    members.synchronised(B)
+    assert ready(members, 1.1)

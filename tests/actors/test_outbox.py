@@ -17,8 +17,8 @@ def leave(outbox: Outbox, limit: int = 10) -> tuple[int, list[str]]:
 
 def test_news_of_one_key_is_told_once_with_the_time_of_the_oldest() -> None:
     outbox = Outbox(keys_max=10)
-    outbox.offer("t", ["a", "b"], now_ms=5)
-    outbox.offer("t", ["a"], now_ms=9)
+    outbox.offer("t", ["a"], now_ms=5)
+    outbox.offer("t", ["a", "b"], now_ms=9)
     assert outbox.peek(10) == ("t", ["a", "b"])
     assert outbox.depart("t", ["a", "b"], now_s=0.0).stamp_ms == 5
     assert not outbox.has_news()

@@ -340,3 +340,22 @@ def test_an_operation_on_something_unknown_is_accepted(node: Managed) -> None:
         )
     )
     assert len(node.management.tables[INSTANCE_OPERATION].values) == 1
+
+
+def test_what_is_written_after_a_peers_news_is_newer_although_this_clock_is_behind(
+    node: Managed,
+) -> None:
+    """Whoever has seen a decision, and decides something else about another thing, decided later."""
+    other = Managed("node-b")
+    other.now_ms = NOW_MS + 5_000
+    other.group("g1")
+    (theirs,) = [state for state in all_states(other) if state[0].startswith("group\n")]
+    node.management.merge([theirs], now_ms=node.now_ms)
+    node.group("g2")
+    versions = {key: version for key, version, _ in all_states(node)}
+    assert max(versions.values()) == versions[next(key for key in versions if key.endswith("g2"))]
+
+
+def all_states(node: Managed) -> list[tuple[str, int, bytes | None]]:
+    keys = [key for _, key, _ in node.management.all_versions(range(256))]
+    return node.management.states(keys)

@@ -37,6 +37,18 @@ def test_changed_data_is_a_change_with_the_next_revision_and_a_higher_version() 
     assert after.entries[0].version > version
 
 
+def test_revisions_go_on_above_those_of_before_a_restart() -> None:
+    """A subscriber that resumes with an old revision must not find it among the new ones."""
+    before = registry()
+    for number in range(100):
+        before.register([instance(url=f"http://{number}/")], now_s=0, now_ms=NOW_MS)
+    last = before.services["svc.a"].revision
+    after = registry()
+    assert after.revision_of("svc.a", now_ms=NOW_MS + 1000) > last
+    (first,) = after.register([instance()], now_s=0, now_ms=NOW_MS + 1000).changes
+    assert first.revision > last
+
+
 def test_identity_does_not_depend_on_case_and_the_newest_spelling_is_shown() -> None:
     table = registry()
     table.register([instance("I1", "Svc.A")], now_s=0, now_ms=NOW_MS)
@@ -61,11 +73,11 @@ def test_a_lease_ends_one_ttl_after_the_last_renewal_and_not_before() -> None:
 
 def test_an_instance_may_ask_for_its_own_lease_within_bounds() -> None:
     table = registry()
-    wishes = {"short": "8000", "greedy": "1", "odd": "soon"}
+    wishes = {"short": "8000", "greedy": "1", "patient": "999999999", "odd": "soon"}
     for name, wish in wishes.items():
         table.register([instance(name, metadata={"artemis.lease-ttl-ms": wish})], now_s=0, now_ms=NOW_MS)
     ttl = {key: entry.ttl_s for key, entry in table.services["svc.a"].entries.items()}
-    assert ttl == {"short": 8.0, "greedy": 5.0, "odd": 20.0}
+    assert ttl == {"short": 8.0, "greedy": 5.0, "patient": table.settings.lease_ttl_max_s, "odd": 20.0}
 
 
 def test_legacy_instances_have_the_legacy_lease() -> None:

@@ -90,6 +90,30 @@ def test_a_heartbeat_that_a_peer_heard_renews_and_the_unknown_is_asked_for() -> 
     assert not b.sweep(now_s=29.9, now_ms=NOW_MS).expired
 
 
+def test_a_heartbeat_about_something_newer_renews_and_what_is_newer_is_asked_for() -> None:
+    """The peer has heard the registration that we have not: its data are wanted, and the instance lives."""
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    a.register([instance(url="http://elsewhere/")], now_s=1, now_ms=NOW_MS + 1000)
+    newer = a.services["svc.a"].entries["i1"]
+    renewed, wanted = b.renew_from_peer([(newer.full_key, newer.version, 0)], via=a.origin, now_s=15)
+    assert wanted == [newer.full_key]
+    assert [entry.key for entry in renewed] == ["i1"]
+    copy(a, b, now_s=15)
+    assert b.renew_from_peer([(newer.full_key, newer.version, 0)], via=a.origin, now_s=15)[1] == []
+
+
+def test_a_heartbeat_that_is_told_late_renews_from_when_it_was_heard() -> None:
+    a, b = registry("a"), registry("b")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    entry = a.services["svc.a"].entries["i1"]
+    b.renew_from_peer([(entry.full_key, entry.version, 8_000)], via=a.origin, now_s=18)
+    assert not b.sweep(now_s=29.9, now_ms=NOW_MS).expired
+    assert b.sweep(now_s=30.2, now_ms=NOW_MS).expired == 1, "a lease of 20 s, renewed at 10"
+
+
 def test_a_late_heartbeat_does_not_resurrect_what_was_unregistered() -> None:
     a, b = registry("a"), registry("b")
     a.register([instance()], now_s=0, now_ms=NOW_MS)

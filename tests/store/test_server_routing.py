@@ -179,6 +179,7 @@ def test_close_by_visit_falls_back_to_the_region_and_then_to_the_first(node: Man
     found = close_by(node)
     assert node.chosen(Asking(zone_id="elsewhere")) == ["a1", "a2"]
     assert node.chosen(Asking(zone_id="elsewhere", region_id="other")) == ["a1", "a2"]
+    assert node.chosen(Asking(zone_id="zone2", region_id="other")) == ["a1", "a2"], "a zone of that name elsewhere"
     node.group_operation(found["default"])
     assert node.chosen(Asking(zone_id="zone2")) == ["a1", "a2"]
 

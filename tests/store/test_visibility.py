@@ -57,6 +57,15 @@ def test_a_pulled_out_zone_reloads_rpc_clients(node: Managed, service_id: str) -
     assert node.told() == [("svc.a", "reload", ["new i1", "new i2"])]
 
 
+def test_a_zone_and_a_group_are_found_whatever_the_case_in_which_an_instance_names_them() -> None:
+    node = Managed()
+    node.register(instance("i1", zone_id="Zone1", group_id="Blue"), instance("i2", zone_id="zone2"))
+    node.zone("zone1")
+    assert node.shown() == {"i2"}
+    entry = node.registry.services["svc.a"].entries["i1"]
+    assert (entry.zone_key, entry.group_key) == ("zone1", "blue")
+
+
 def test_a_second_zone_of_a_service_is_announced_as_well(node: Managed) -> None:
     node.zone("zone1")
     node.told()
