@@ -1,4 +1,4 @@
-"""The Quart-Trio app: every route and every socket, with the same checks and the same answers as the fast lane."""
+"""The Quart-Trio app: every route, with the same checks and the same answers as the fast lane."""
 
 import inspect
 import time
@@ -9,13 +9,12 @@ from typing import cast
 from urllib.parse import unquote
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
-from quart import Blueprint, has_request_context, request, websocket
+from quart import Blueprint, request
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge, RequestTimeout
-from werkzeug.routing.exceptions import WebsocketMismatch
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from .bodies import encoding_of, inflate, too_large
+from .bodies import encoding_of, inflate
 from .errors import ClientError, Header
 from .limits import Limits
 from .negotiation import refusal
@@ -36,8 +35,7 @@ def build_app(
 ) -> QuartTrio:
     """The whole API as an ASGI app. `blueprints` are added as they are (the console, for example)."""
     app = _App(__name__, static_folder=None, template_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes
-    app.config["BODY_TIMEOUT"] = limits.body_timeout_s
+    app.config["MAX_CONTENT_LENGTH"] = None  # bodies come complete, and within the limits
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
@@ -49,7 +47,6 @@ def build_app(
     app.register_error_handler(HTTPException, views.http_error)
     app.before_request(_refuse_double_slash)
     app.before_request(partial(_options, cors))
-    app.after_request(partial(_add_cors, cors))
     return app
 
 
@@ -110,24 +107,19 @@ class _Views:
         return view
 
     async def _receive(self, route: Route, params: dict[str, str]) -> Request:
-        """Check the head, receive the body, undo its compression. Raises ClientError."""
+        """Check the media types, undo the compression. Raises ClientError."""
         headers = _headers()
         refused = refusal(route, partial(_header, headers), self._limits)
         if refused is not None:
             raise refused
-        try:
-            body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
-        except RequestEntityTooLarge:
-            raise too_large(self._limits.body_bytes) from None
-        except RequestTimeout:
-            raise ClientError(408, "the body of the request took too long to arrive") from None
+        body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
         encoding = encoding_of(_header(headers, b"content-encoding"))
         return Request(
             method=request.method,
             path=_path(),
             query=request.query_string,
             body=inflate(body, encoding, self._limits.body_bytes),
-            caller=caller_of(request.scope["client"], headers),
+            caller=Caller(request.remote_addr or "", forwarded_for(headers)),
             headers=headers,
             params={name: _decoded(value) for name, value in params.items()},
             loose=route.loose,
@@ -143,26 +135,17 @@ class _Views:
             case MethodNotAllowed():
                 allowed = ", ".join(sorted(error.valid_methods or ()))
                 message, headers = f"this path answers {allowed}", ((b"Allow", allowed.encode()),)
-            case WebsocketMismatch():
-                message = 'Can "Upgrade" only to "WebSocket".'
             case _ if status >= 500:
                 message = "the node failed to answer; its log says why"
             case _:
                 message = error.description or error.name
-        path = _path() if has_request_context() else websocket.path
-        reply = error_reply(ClientError(status, message, headers=headers), path)
+        reply = error_reply(ClientError(status, message, headers=headers), _path())
         self._observe(UNROUTED, reply, 0.0)
         return _response(reply)
 
     def _observe(self, name: str, reply: Reply, seconds: float) -> None:
         if self._observer is not None:
             self._observer.request(name, reply.status, reply.outcome, seconds)
-
-
-def caller_of(client: tuple[str, int] | None, headers: Sequence[Header]) -> Caller:
-    """Who calls, from what the ASGI server says."""
-    ip = client[0] if client else ""
-    return Caller(ip.removeprefix("::ffff:"), forwarded_for(headers))
 
 
 def _decoded(segment: str) -> str:
@@ -206,10 +189,3 @@ async def _options(cors: Cors) -> TrioResponse | None:
         allowed = sorted({*(unroutable.valid_methods or ()), "OPTIONS"})
         answer.append((b"Allow", ", ".join(allowed).encode()))
     return _response(Reply(200, b"", tuple(answer), JSON))
-
-
-async def _add_cors(cors: Cors, response: TrioResponse) -> TrioResponse:
-    origin = request.headers.get("Origin")
-    for name, value in cors.headers(_path(), None if origin is None else origin.encode("latin-1")):
-        response.headers.add(name.decode("latin-1"), value.decode("latin-1"))
-    return response

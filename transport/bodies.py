@@ -8,7 +8,7 @@ from .errors import ClientError
 CHUNK_LINE_BYTES_MAX = 256
 """Size line of a chunk, extensions included. Longer is a 400."""
 TRAILER_BYTES_MAX = 8 * 1024
-"""Fields after the last chunk; they are ignored. More is a 400."""
+"""Extensions of the chunks, and fields after the last one; they are ignored. More is a 400."""
 GZIP_MEMBERS_MAX = 64
 """Each costs a copy of what follows it. More is a 400."""
 GZIP_WINDOW, ZLIB_WINDOW, RAW_WINDOW = 31, 15, -15
@@ -35,7 +35,7 @@ class Chunks:
         self._body = bytearray()
         self._left = 0
         self._pending = b""
-        self._trailer_bytes = 0
+        self._ignored_bytes = 0
         self.rest = b""
         """What followed the body, once it is complete."""
 
@@ -63,7 +63,7 @@ class Chunks:
             if self._part is _Part.SIZE:
                 self._begin_chunk(line)
             elif line:
-                self._skip_trailer(line)
+                self._ignore(len(line) + 2)
             else:
                 self.rest = data[position:]
                 return True
@@ -73,9 +73,11 @@ class Chunks:
         return False
 
     def _begin_chunk(self, line: bytes) -> None:
-        digits = line.partition(b";")[0].rstrip(b" \t")
+        size, _, extensions = line.partition(b";")
+        digits = size.rstrip(b" \t")
         if not 0 < len(digits) <= 8 or not HEX_DIGITS.issuperset(digits) or len(line) > CHUNK_LINE_BYTES_MAX:
             raise ClientError(400, "a chunk does not begin with its size")
+        self._ignore(len(extensions))
         self._left = int(digits, 16)
         if len(self._body) + self._left > self._limit:
             raise too_large(self._limit)
@@ -98,10 +100,10 @@ class Chunks:
         self._part = _Part.SIZE
         return position + 2
 
-    def _skip_trailer(self, line: bytes) -> None:
-        self._trailer_bytes += len(line) + 2
-        if self._trailer_bytes > TRAILER_BYTES_MAX:
-            raise ClientError(400, f"more than {TRAILER_BYTES_MAX} bytes follow the last chunk")
+    def _ignore(self, size: int) -> None:
+        self._ignored_bytes += size
+        if self._ignored_bytes > TRAILER_BYTES_MAX:
+            raise ClientError(400, f"more than {TRAILER_BYTES_MAX} bytes beside the chunks of the body")
 
 
 def encoding_of(value: bytes | None) -> bytes:

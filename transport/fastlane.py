@@ -1,12 +1,13 @@
-"""The fast lane: HTTP/1.1 on a raw socket, for the routes that must answer ten thousand times a second.
+"""The fast lane: HTTP/1.1 on a raw socket, made for the routes that must answer ten thousand times a second.
 
 How it works
 * Everything that depends on the head of a request alone (route, media types, framing, start of the answer) is decided
   once and kept as a `Plan` under the bytes of that head: clients send the same head for every heartbeat.
 * What has arrived is answered in place, in order, and leaves with one send. Nothing is awaited for a request that
   came in one piece, except the next one.
-* The lane knows its hot routes only. At the first request for anything else the conversation ends with a `Departure`:
-  the connection belongs to somebody else from there on, beginning with the first byte of that request.
+* The lane knows its hot routes only. Anything else is received here as well, and the app is asked for its answer: one
+  judgement of heads, one framing, the same limits and deadlines for every request of every connection.
+* Only a WebSocket ends a conversation, with a `Departure`: the connection is the session's from its handshake on.
 * Time is looked at from outside: a conversation says until when it may wait, and the watch of the listener cancels it
   when it has waited longer. So a request costs no timer.
 """
@@ -20,13 +21,13 @@ from typing import NamedTuple
 import trio
 
 from .bodies import Chunks, inflate
-from .errors import ClientError
-from .heads import Head
-from .limits import Limits
+from .errors import ClientError, Header
+from .heads import Head, screen
 from .observation import UNROUTED
 from .plans import Lane, Plan, header_too_large
 from .requests import JSON, NOTHING, Caller, Reply, Request, error_reply
 from .responses import CLOSE, CONTINUE, KEEP_ALIVE, render
+from .sockets import PeerRoute, SocketRoute
 from .wire import RECEIVE_BYTES, Wire
 
 HEAD_END = b"\r\n\r\n"
@@ -57,9 +58,10 @@ _IDLE = Phase.IDLE
 
 
 class Departure(NamedTuple):
-    """A request that this lane does not serve: its head (None for HTTP/2), and all bytes from its first on."""
+    """A WebSocket that is about to be opened, and all bytes from the first of its handshake on."""
 
-    head: Head | None
+    route: SocketRoute | PeerRoute
+    head: Head
     unread: bytes
 
 
@@ -74,7 +76,6 @@ class Conversation:
         "_socket",
         "caller",
         "deadline_s",
-        "has_departed",
         "phase",
         "scope",
         "wire",
@@ -85,8 +86,6 @@ class Conversation:
         self.caller = caller
         self.scope = trio.CancelScope()
         """The watch cancels it when `deadline_s` has passed."""
-        self.has_departed = False
-        """What is on the wire is not ours any more."""
         self.phase = Phase.FRESH
         self.deadline_s = lane.now_s + lane.limits.header_timeout_s
         self._lane = lane
@@ -97,7 +96,7 @@ class Conversation:
         self._closing = False
 
     async def run(self) -> Departure | None:
-        """Answer until the connection ends (None), or asks for what this lane does not serve."""
+        """Answer until the connection ends (None), or becomes a WebSocket."""
         try:
             with self.scope:
                 return await self._converse()
@@ -166,10 +165,10 @@ class Conversation:
                     data = await self._rest_of_head(data)
                 else:
                     self.phase, self.deadline_s = _IDLE, lane.now_s + idle_timeout_s
-            elif plan.departs:
-                self.has_departed, self.scope = True, trio.CancelScope()
-                self.rest()
-                return Departure(plan.head, data)
+            elif plan.socket is not None and plan.refusal is None:
+                assert plan.head is not None
+                self.work()
+                return Departure(plan.socket, plan.head, data)
             else:
                 data = await self._answer_slowly(plan, data)
                 if self._closing:
@@ -191,7 +190,7 @@ class Conversation:
             raw = data[position:end]
             plan = plans.get(raw)
             if plan is None:
-                if not raw.strip():  # blank lines before a request line are forgiven
+                if not raw.strip(b"\r\n"):  # blank lines before a request line are forgiven
                     position = end
                     continue
                 plan = lane.plan(raw)
@@ -228,11 +227,14 @@ class Conversation:
             observer.request(plan.name, status, outcome, time.perf_counter() - started_s)
 
     def _queue(self, plan: Plan, reply: Reply) -> None:
-        tail = plan.tail
-        if not plan.keep_alive or self._lane.draining:
-            self._closing = True
-            tail = (*(header for header in tail if header not in CONNECTION), *CLOSE)
-        self._out.append(render(reply, self._lane.date, tail))
+        self._out.append(render(reply, self._lane.date, self._tail(plan)))
+
+    def _tail(self, plan: Plan) -> tuple[Header, ...]:
+        """The headers of the plan, and whether this is the last answer."""
+        if plan.keep_alive and not self._lane.draining:
+            return plan.tail
+        self._closing = True
+        return (*(header for header in plan.tail if header not in CONNECTION), *CLOSE)
 
     async def _flush(self) -> None:
         """Send what is queued, with one call if the client can take it."""
@@ -257,14 +259,16 @@ class Conversation:
         self.phase = Phase.HEAD
         buffer, searched = bytearray(data), 0
         while buffer.find(HEAD_END, max(0, searched - 3)) < 0:
-            _screen(buffer, searched, limits)
+            screen(buffer, searched)
+            if len(buffer) > limits.header_bytes:
+                raise header_too_large(limits)
             searched = len(buffer)
             buffer += await self._receive()
         await trio.lowlevel.checkpoint()
         return bytes(buffer)
 
     async def _answer_slowly(self, plan: Plan, data: bytes) -> bytes:
-        """Answer a request that did not come in one piece, or not in one we like. Returns what follows it."""
+        """Answer a request that is not hot, or did not come in one piece. Returns what follows it."""
         if plan.refusal is not None and (plan.fatal or plan.expects):
             raise plan.refusal
         rest = data[plan.size :]
@@ -272,15 +276,23 @@ class Conversation:
         if plan.expects and not rest:
             await self.wire.send_all(CONTINUE)
         body, rest = await self._receive_body(plan, rest)
-        if plan.refusal is None:
-            self._respond(plan, body)
-        else:
+        if plan.refusal is not None:
             reply = error_reply(plan.refusal, plan.path)
             self._queue(plan, reply)
             self._observe(plan.name, reply, 0.0)
+        elif plan.handler is not None:
+            self._respond(plan, body)
+        else:
+            await self._ask_guest(plan, body)
         self._plan = None
         await self._flush()
         return rest
+
+    async def _ask_guest(self, plan: Plan, body: bytes) -> None:
+        assert plan.head is not None
+        self.work()
+        answer = await self._lane.guest.answer(plan.head, body, self.caller.ip)
+        self._out.append(answer.render(self._lane.date, self._tail(plan)))
 
     async def _receive_body(self, plan: Plan, rest: bytes) -> tuple[bytes, bytes]:
         if plan.chunked:
@@ -313,14 +325,3 @@ class Conversation:
 
 class _Gone(Exception):
     """The client hung up in the middle of a request."""
-
-
-def _screen(buffer: bytearray, searched: int, limits: Limits) -> None:
-    """Refuse at once what will never become a head."""
-    start = buffer[:64].lstrip(b"\r\n")[:1]
-    if start and not b"A" <= start <= b"Z":
-        raise ClientError(400, "this is not HTTP")
-    if buffer.find(b"\n\n", max(0, searched - 1)) >= 0:
-        raise ClientError(400, "lines of a request end with CR LF")
-    if len(buffer) > limits.header_bytes:
-        raise header_too_large(limits)

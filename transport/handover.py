@@ -1,102 +1,103 @@
-"""Hypercorn as a guest: it serves the connections that the listener hands over, one by one, and owns no socket."""
+"""Hypercorn as a guest: its HTTP stream runs the Quart app for one request at a time, and owns no connection.
+
+Heads are judged, bodies are framed and answers are written by the conversation, for every request of every connection;
+so the app sees no byte that belongs to another request, and a proxy no answer that it did not ask for. An answer is
+gathered before it leaves: handlers make theirs in one piece anyway.
+"""
 
 import logging
-from typing import cast
+from typing import Final, cast
 
-import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, StreamClosed
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import (
-    ASGIFramework,
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    ASGISendEvent,
-    ConnectionState,
-    Scope,
-)
+from hypercorn.typing import ASGIFramework, ConnectionState
 from quart_trio import QuartTrio
 
-from .fastlane import Conversation
-from .limits import Limits
+from .errors import ClientError, Header
+from .heads import Head
+from .requests import error_reply
+from .responses import start_of
 
 logger = logging.getLogger(__name__)
 
-NEVER_S = 1e9
+STREAM: Final = 1
+OURS: Final = frozenset({b"connection", b"content-length", b"date", b"server", b"transfer-encoding"})
+"""Headers of an answer that are written by the conversation, which knows how it is framed."""
 
 
 class Guest:
-    """HTTP/1.1, HTTP/2 and WebSockets by Hypercorn, for an app of ours."""
+    """An app that answers what is not hot."""
 
-    def __init__(self, app: QuartTrio, limits: Limits) -> None:
-        self._app = cast(ASGIFramework, app)
-        self._config = _configuration(limits)
+    def __init__(self, app: QuartTrio) -> None:
+        self._app = ASGIWrapper(cast(ASGIFramework, app))
+        self._config = Config()
+        self._config.errorlog = logger
         self._context = WorkerContext(None)
-        self.draining = False
-        """Every answer is the last one of its connection."""
 
-    async def serve(self, conversation: Conversation) -> None:
-        """Serve a connection until it ends, beginning with the bytes that are unread on its wire."""
-        # The stream is annotated as one of two classes of Trio; what it needs to be is a stream with a socket.
-        stream = cast("trio.SSLStream[trio.SocketStream]", conversation.wire)
-        app = ASGIWrapper(_Attended(self._app, conversation, self))
-        # A context that is terminated would close the connection before its request is answered.
-        context = WorkerContext(None) if self.draining else self._context
-        try:
-            with conversation.scope:
-                await TCPServer(app, self._config, context, ConnectionState({}), stream).run()
-        except* h11.LocalProtocolError as error:
-            # Hypercorn answers whatever it finds wrong, and may find that there is nobody left who could be answered.
-            logger.debug("%s spoke out of turn: %s", conversation.caller.ip, error.exceptions[0])
-
-    async def drain(self) -> None:
-        """Let every connection end after the answer it is about to give."""
-        self.draining = True
-        await self._context.terminated.set()
-
-
-class _Attended:
-    """The app of one connection, which knows whether anything is in progress there.
-
-    Hypercorn has a timer for idle connections, but sets it in a task that Quart-Trio has cancelled by then: after its
-    first request a connection could stay for ever. So the watch of the server looks after the guests as well.
-    """
-
-    def __init__(self, app: ASGIFramework, conversation: Conversation, guest: Guest) -> None:
-        self._app = app
-        self._conversation = conversation
-        self._guest = guest
-        self._in_progress = 0
-
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        async def send_knowing_the_end(message: ASGISendEvent) -> None:
-            if self._guest.draining and message["type"] == "http.response.start" and _is_http_1(scope):
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
-
-        self._in_progress += 1
-        self._conversation.work()
-        try:
-            await self._app(scope, receive, send_knowing_the_end)
-        finally:
-            self._in_progress -= 1
-            if not self._in_progress:
-                self._conversation.rest()
+    async def answer(self, head: Head, body: bytes, ip: str) -> "Answer":
+        """Ask the app. Whatever goes wrong in there is an answer, too."""
+        answer = Answer(head)
+        async with TaskGroup() as tasks:
+            stream = HTTPStream(
+                self._app, self._config, self._context, tasks, False, (ip, 0), None, answer.take, STREAM
+            )
+            await stream.handle(
+                Request(
+                    stream_id=STREAM,
+                    headers=list(head.headers),
+                    http_version="1.0" if head.http_1_0 else "1.1",
+                    method=head.method.decode(),
+                    raw_path=head.path + b"?" + head.query if head.query else head.path,
+                    state=ConnectionState({}),
+                )
+            )
+            if body:
+                await stream.handle(Body(stream_id=STREAM, data=body))
+            await stream.handle(EndBody(stream_id=STREAM))
+            await answer.complete.wait()
+            await stream.handle(StreamClosed(stream_id=STREAM))  # the app waits for it, and ends
+        return answer
 
 
-def _is_http_1(scope: Scope) -> bool:
-    return scope["type"] == "http" and scope["http_version"].startswith("1")
+class Answer:
+    """What the app says to one request."""
 
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._status = 0
+        self._headers: list[Header] = []
+        self._pieces: list[bytes] = []
+        self._length: bytes | None = None
+        self.complete = trio.Event()
 
-def _configuration(limits: Limits) -> Config:
-    config = Config()
-    config.errorlog = logger
-    config.include_server_header = False
-    config.h11_max_incomplete_size = limits.header_bytes
-    config.h2_max_header_list_size = limits.header_bytes
-    config.keep_alive_timeout = NEVER_S
-    config.keep_alive_max_requests = 1_000_000_000
-    config.websocket_max_message_size = max(limits.websocket_text_bytes, limits.websocket_binary_bytes)
-    return config
+    async def take(self, event: Event) -> None:
+        """The next part of the answer, from Hypercorn."""
+        match event:
+            case Response(headers=headers, status_code=status):
+                self._status = status
+                self._length = next((value for name, value in headers if name.lower() == b"content-length"), None)
+                self._headers = [(name, value) for name, value in headers if name.lower() not in OURS]
+            case Body(data=data):
+                self._pieces.append(data)
+            case EndBody() | StreamClosed():
+                self.complete.set()
+            case _:
+                raise AssertionError(f"an answer over HTTP/1.1 has no {type(event).__name__}")
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    def render(self, date: bytes, headers: tuple[Header, ...]) -> bytes:
+        """All of it, with the headers that depend on the connection."""
+        body = b"".join(self._pieces)
+        if self._status == 500 and not body and self._head.method != b"HEAD":  # the app ended without an answer
+            reply = error_reply(
+                ClientError(500, "the node failed to answer; its log says why"), self._head.path.decode("latin-1")
+            )
+            self._headers, body = [(b"Content-Type", reply.content_type)], reply.body
+        length = self._length if self._head.method == b"HEAD" and self._length else b"%d" % len(body)
+        start = start_of(self._status, b"", (*headers, *self._headers))
+        return b"%b%b%b\r\n\r\n%b" % (start, date, length, body)

@@ -1,16 +1,28 @@
 """The head of a request: from its bytes to its facts. Pure, so that one head is parsed once and remembered.
 
-Clients of a registry send the same head again and again; only bodies differ. httptools is strict about what it lets
-through (bare line feeds, doubled or signed lengths, a length beside chunks); what it leaves to us is refused here.
+Every request of every connection is judged here, whoever answers it: what two servers could understand differently is
+refused, because a proxy in front of the node may be one of them. httptools is strict about header lines (folded ones,
+spaces before the colon, control characters) and framing (doubled or signed lengths, a length beside chunks). What it
+would let through is refused here.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 import httptools
 
 from .errors import ClientError, Header
 
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+HEADERS_MAX: Final = 100
+"""Header lines of one request. More are answered 431."""
+
+_REQUEST_LINE: Final = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/([0-9])\.([0-9])\r\n")
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+"""Half of a line's end, which some take for a whole one."""
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.%]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +55,10 @@ class _Collector:
     """Receives the callbacks of one parser."""
 
     def __init__(self) -> None:
-        self.url = b""
         self.headers: list[Header] = []
         self.parser = httptools.HttpRequestParser(self)
         self.complete = False
         self.keep_alive = False
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value.strip()))
@@ -61,33 +69,77 @@ class _Collector:
         self.keep_alive = self.parser.should_keep_alive()
 
 
+def screen(raw: bytes | bytearray, start: int = 0) -> None:
+    """Refuse what will never become a head, before all of it is here. Bytes before `start` have been looked at.
+
+    The last byte may be one half of a line's end; it is looked at together with the next one.
+    """
+    first = raw[:64].lstrip(b"\r\n")[:1]
+    if first and not b"A" <= first <= b"Z":
+        raise ClientError(400, "this is not HTTP")
+    bare = _BARE.search(raw, max(0, start - 1))
+    if bare is not None and not (bare.end() == len(raw) and raw.endswith(b"\r")):
+        raise ClientError(400, "lines of a request end with CR LF")
+
+
 def parse_head(raw: bytes) -> Head:
     """The facts of a head that ends with its blank line. Raises ClientError with the status to answer."""
+    screen(raw)
+    raw = raw.lstrip(b"\r\n")  # blank lines before a request are forgiven
+    method, target = _request_line(raw)
     collector = _Collector()
     try:
         collector.parser.feed_data(raw)
     except httptools.HttpParserUpgrade:
-        pass  # raised for CONNECT and for any offer to upgrade; whether one is accepted is decided elsewhere
+        pass  # raised for any offer to upgrade; whether one is accepted is decided elsewhere
     except httptools.HttpParserError as error:
         raise ClientError(400, f"not a valid HTTP/1.1 request: {error}") from None
     if not collector.complete:
         raise ClientError(400, "not a valid HTTP/1.1 request")
-    version = collector.parser.get_http_version()
-    if version not in ("1.0", "1.1"):
-        raise ClientError(505, f"HTTP/{version} is not spoken here")
-    path, _, query = collector.url.partition(b"?")
+    headers = collector.headers
+    if len(headers) > HEADERS_MAX:
+        raise ClientError(431, f"a request has at most {HEADERS_MAX} header lines")
+    path, _, query = _origin_form(method, target, headers).partition(b"?")
     head = Head(
-        method=collector.parser.get_method(),
+        method=method,
         path=path,
         query=query,
-        headers=tuple(collector.headers),
-        http_1_0=version == "1.0",
+        headers=tuple(headers),
+        http_1_0=collector.parser.get_http_version() == "1.0",
         keep_alive=collector.keep_alive,
-        length=_length(collector.headers),
-        chunked=any(name == b"transfer-encoding" for name, _ in collector.headers),
+        length=_length(headers),
+        chunked=any(name == b"transfer-encoding" for name, _ in headers),
     )
     _refuse_ambiguity(head)
     return head
+
+
+def _request_line(raw: bytes) -> tuple[bytes, bytes]:
+    """Method and target."""
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        raise ClientError(400, "not a valid HTTP/1.1 request: its first line is not METHOD /path HTTP/1.1")
+    method, target, major, minor = line.groups()
+    if (major, minor) not in ((b"1", b"1"), (b"1", b"0")):
+        raise ClientError(505, f"HTTP/{major.decode()}.{minor.decode()} is not spoken here, only HTTP/1.1")
+    if method not in METHODS:
+        raise ClientError(501, f"the method {method[:32].decode()} is not known here")
+    if b"#" in target:
+        raise ClientError(400, "a fragment is not for servers")
+    return method, target
+
+
+def _origin_form(method: bytes, target: bytes, headers: list[Header]) -> bytes:
+    """The target as it is after the name of the server. http://host/path must name the host that Host names."""
+    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+        return target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise ClientError(400, "the target of a request is a path that begins with a slash")
+    authority, rest = absolute.groups()
+    if authority.lower() != next((value for name, value in headers if name == b"host"), b"").lower():
+        raise ClientError(400, "the target of the request names another host than its Host header")
+    return rest if rest.startswith(b"/") else b"/" + rest
 
 
 def _length(headers: list[Header]) -> int:
@@ -99,11 +151,15 @@ def _length(headers: list[Header]) -> int:
 
 def _refuse_ambiguity(head: Head) -> None:
     """Refuse what another server on the way may understand differently from us."""
-    hosts = sum(name == b"host" for name, _ in head.headers)
-    if hosts > 1 or (hosts == 0 and not head.http_1_0):
+    hosts = [value for name, value in head.headers if name == b"host"]
+    if len(hosts) > 1 or not (hosts or head.http_1_0):
         raise ClientError(400, "exactly one Host header is required")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise ClientError(400, "the Host header is no name or address with a port")
     if head.chunked:
         if head.http_1_0:
             raise ClientError(400, "HTTP/1.0 has no Transfer-Encoding")
         if head.tokens(b"transfer-encoding") != {b"chunked"}:
             raise ClientError(501, "the only Transfer-Encoding understood is chunked")
+    if head.tokens(b"expect") - {b"100-continue"}:
+        raise ClientError(417, "the only expectation understood is 100-continue")

@@ -8,12 +8,15 @@ import trio
 
 from .bodies import encoding_of, too_large
 from .errors import ClientError, Header
-from .heads import HTTP2_PREFACE, Head, parse_head
+from .handover import Guest
+from .heads import Head, parse_head
 from .limits import Limits
 from .negotiation import refusal
 from .observation import UNROUTED, Observer
 from .requests import JSON, Route, SyncHandler, forwarded_for
 from .responses import CLOSE, KEEP_ALIVE, Cors, date_line, start_of
+from .sockets import PeerRoute, SocketRoute
+from .upgrades import check_handshake, is_upgrade
 
 PLANS_MAX = 1024
 """Different heads remembered. One more and all are forgotten, and parsed again as they come."""
@@ -26,7 +29,6 @@ class Plan:
 
     __slots__ = (
         "chunked",
-        "departs",
         "encoding",
         "expects",
         "fatal",
@@ -44,6 +46,7 @@ class Plan:
         "query",
         "refusal",
         "size",
+        "socket",
         "start",
         "tail",
     )
@@ -54,12 +57,14 @@ class Plan:
         """Of the head, in bytes."""
         self.tail = tail
         """Headers that every answer to this head carries."""
-        self.departs = route is None
+        self.socket: SocketRoute | PeerRoute | None = None
+        """Who takes over the connection, as a WebSocket."""
         self.refusal: ClientError | None = None
         self.fatal = False
         """Answer the refusal without reading on, and close."""
         self.name = UNROUTED if route is None else route.name
         self.handler = None if route is None else cast(SyncHandler, route.handler)
+        """None: ask the app."""
         self.loose = route is not None and route.loose
         self.encoding = b""
         self.in_place = False
@@ -78,9 +83,19 @@ class Lane:
     """What all conversations share."""
 
     def __init__(
-        self, routes: Iterable[Route], *, limits: Limits, cors: Cors, observer: Observer | None = None
+        self,
+        routes: Iterable[Route],
+        sockets: Iterable[SocketRoute | PeerRoute] = (),
+        *,
+        guest: Guest,
+        limits: Limits,
+        cors: Cors,
+        observer: Observer | None = None,
     ) -> None:
         self.routes = {(route.method.encode(), route.path.encode()): route for route in routes if route.hot}
+        self.sockets = {route.path.encode(): route for route in sockets}
+        self.guest = guest
+        """Answers whatever is not hot."""
         self.limits = limits
         self.cors = cors
         self.observer = observer
@@ -106,8 +121,6 @@ class Lane:
         return plan
 
     def _decide(self, raw: bytes) -> Plan:
-        if raw == HTTP2_PREFACE:
-            return Plan(None, len(raw), None, ())
         try:
             if len(raw) > self.limits.header_bytes:
                 raise header_too_large(self.limits)
@@ -119,7 +132,11 @@ class Lane:
         plan = Plan(head, len(raw), route, self._tail(head))
         if head.length > self.limits.body_bytes:
             return self._refused(plan, too_large(self.limits.body_bytes))
-        if route is not None:
+        socket = self.sockets.get(path) if is_upgrade(head) else None
+        if socket is not None:
+            plan.socket, plan.refusal = socket, check_handshake(head)
+            plan.fatal = plan.refusal is not None
+        elif route is not None:
             plan.refusal = refusal(route, head.header, self.limits)
             if plan.refusal is None:
                 plan.encoding = encoding_of(head.header(b"content-encoding"))
@@ -127,7 +144,7 @@ class Lane:
         return plan
 
     def _refused(self, plan: Plan, error: ClientError) -> Plan:
-        plan.refusal, plan.fatal, plan.departs = error, True, False
+        plan.refusal, plan.fatal = error, True
         return plan
 
     def _tail(self, head: Head) -> tuple[Header, ...]:

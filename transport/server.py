@@ -1,8 +1,8 @@
 """The port of a node: its connections, their limits, who serves them, and their end.
 
-A connection begins in the fast lane. It may leave it once, for a WebSocket session or for Hypercorn, and stays there.
-With the lane switched off its tables are empty, so every connection leaves at its first request; the front door, with
-the limits and deadlines of that first head, stays the same.
+Every connection is a conversation of the fast lane, until it becomes a WebSocket session. With the lane switched off
+its table of hot routes is empty, so that the app answers every request; the front door, with its judgement of heads
+and bodies, its limits and deadlines, stays the same.
 """
 
 import logging
@@ -23,12 +23,11 @@ from .limits import Limits
 from .listener import Acceptor, open_listener
 from .observation import Observer
 from .plans import Lane
-from .quart_sockets import socket_blueprint
-from .requests import Caller, Reply, Route, forwarded_for
+from .requests import Caller, Reply, Request, Route, forwarded_for
 from .responses import Cors
 from .sessions import OpenSockets
 from .sockets import GOING_AWAY, PeerRoute, SocketRoute
-from .upgrades import check_handshake, is_upgrade, serve_socket
+from .upgrades import serve_socket
 from .wire import Wire
 
 logger = logging.getLogger(__name__)
@@ -68,14 +67,14 @@ async def open_server(
     """
     routes, sockets, limits, cors = list(routes), list(sockets), limits or Limits(), cors or Cors()
     open_sockets = OpenSockets()
-    in_quart = socket_blueprint(sockets, limits=limits, open_sockets=open_sockets)
-    app = build_app(routes, limits=limits, cors=cors, observer=observer, blueprints=(in_quart, *blueprints))
+    plain = [Route("GET", route.path, _only_upgrades, route.name) for route in sockets]
+    app = build_app([*routes, *plain], limits=limits, cors=cors, observer=observer, blueprints=blueprints)
     async with trio.open_nursery() as nursery:
         server = Server(
             listener or open_listener(host, port, limits),
-            lane=Lane(routes if fast_lane else (), limits=limits, cors=cors, observer=observer),
-            guest=Guest(app, limits),
-            sockets=sockets if fast_lane else (),
+            lane=Lane(
+                routes if fast_lane else (), sockets, guest=Guest(app), limits=limits, cors=cors, observer=observer
+            ),
             open_sockets=open_sockets,
         )
         await nursery.start(server.run, name="server")
@@ -94,8 +93,6 @@ class Server:
         listener: socket.socket,
         *,
         lane: Lane,
-        guest: Guest,
-        sockets: Sequence[SocketRoute | PeerRoute],
         open_sockets: OpenSockets,
     ) -> None:
         self.host: str = listener.getsockname()[0]
@@ -106,8 +103,6 @@ class Server:
         self._ended = trio.Event()
         self._lane = lane
         self._limits = lane.limits
-        self._guest = guest
-        self._routes = {route.path: route for route in sockets}
         self._open_sockets = open_sockets
         self._conversations: set[Conversation] = set()
         self._refusals = 0
@@ -147,7 +142,6 @@ class Server:
             for conversation in self._conversations:
                 if conversation.is_idle:
                     conversation.scope.cancel()
-            await self._guest.drain()
             await self._open_sockets.dismiss(GOING_AWAY, reason)
             while self._conversations:
                 self._last_left = trio.Event()
@@ -194,14 +188,15 @@ class Server:
 
     async def _serve(self, conversation: Conversation) -> None:
         """One connection from its first byte to its end. Whatever goes wrong in it ends it, and nothing else."""
+        departure: Departure | None = None
         try:
             departure = await conversation.run()
             if departure is not None:
-                await self._send_off(conversation, departure)
+                await self._open_socket(conversation, departure)
             await conversation.wire.aclose()
         except Exception:  # the boundary of a connection
             logger.exception("a connection from %s failed", conversation.caller.ip)
-            if not conversation.has_departed:
+            if departure is None:
                 await conversation.refuse(ClientError(500, "the node failed to answer; its log says why"))
                 await conversation.wire.aclose()
         finally:
@@ -210,32 +205,20 @@ class Server:
             if not self._conversations:
                 self._last_left.set()
 
-    async def _send_off(self, conversation: Conversation, departure: Departure) -> None:
-        """Give a connection to who serves its next request."""
-        wire, head = conversation.wire, departure.head
+    async def _open_socket(self, conversation: Conversation, departure: Departure) -> None:
+        wire, route = conversation.wire, departure.route
         wire.unread(departure.unread)
-        route = None if head is None else self._socket_route(head)
-        if head is None or route is None:
-            await self._guest.serve(conversation)
-            return
-        conversation.work()
-        try:
-            check_handshake(head)
-        except ClientError as error:
-            await conversation.refuse(error)
-            return
-        caller = _caller(conversation, head)
-        if not route.admits(caller):
+        caller = _caller(conversation.caller.ip, departure.head)
+        if route.admits(caller):
+            await serve_socket(wire, route, caller, limits=self._limits, open_sockets=self._open_sockets)
+        else:
             await conversation.conclude(Reply(200, b""))
-            return
-        await serve_socket(wire, route, caller, limits=self._limits, open_sockets=self._open_sockets)
-
-    def _socket_route(self, head: Head) -> SocketRoute | PeerRoute | None:
-        return self._routes.get(head.path.decode("latin-1")) if is_upgrade(head) else None
 
 
-def _caller(conversation: Conversation, head: Head) -> Caller:
-    claim, origin = forwarded_for(head.headers), head.header(b"origin")
-    if claim is None and origin is None:
-        return conversation.caller
-    return Caller(conversation.caller.ip, claim, None if origin is None else origin.decode("latin-1"))
+def _caller(ip: str, head: Head) -> Caller:
+    origin = head.header(b"origin")
+    return Caller(ip, forwarded_for(head.headers), None if origin is None else origin.decode("latin-1"))
+
+
+def _only_upgrades(request: Request) -> Reply:
+    raise ClientError(400, 'Can "Upgrade" only to "WebSocket".')

@@ -4,7 +4,7 @@ Rules for a session
 * It keeps receiving. What it does not read fills a short queue, and behind a full queue not even pings are answered.
 * Any number of its tasks may send; one receives.
 * It may end in four ways: by returning (closed with 1000), by closing itself, by `SocketClosed` from any call, or
-  by being cancelled, which is how a lost connection shows on one of the two libraries. So it cleans up in `finally`.
+  by being cancelled, when the node stops. So it cleans up in `finally`.
 """
 
 from collections.abc import Awaitable, Callable

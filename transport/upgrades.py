@@ -1,7 +1,9 @@
 """WebSockets on the listener itself, by trio-websocket: cancelled at once, and with a deadline on every send."""
 
+import re
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
 import trio
 import trio_websocket
@@ -14,6 +16,8 @@ from .sessions import OpenSockets
 from .sockets import NO_TEXT, NORMAL, BinaryRefused, PeerRoute, SocketClosed, SocketRoute
 from .wire import Wire
 
+_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
+"""Sixteen bytes in base64."""
 REASON_BYTES_MAX = 123
 """Of a close frame. A longer reason is cut."""
 
@@ -23,14 +27,16 @@ def is_upgrade(head: Head) -> bool:
     return head.method == b"GET" and b"websocket" in head.tokens(b"upgrade")
 
 
-def check_handshake(head: Head) -> None:
-    """Raise ClientError when the opening handshake is not one of RFC 6455."""
-    if b"upgrade" not in head.tokens(b"connection") or head.http_1_0 or not head.header(b"sec-websocket-key"):
-        raise ClientError(400, "this is not the opening handshake of a WebSocket")
+def check_handshake(head: Head) -> ClientError | None:
+    """What is wrong with this opening handshake by RFC 6455. None: nothing, and the library agrees."""
+    key = head.header(b"sec-websocket-key") or b""
+    upgrades = b"upgrade" in head.tokens(b"connection") and head.tokens(b"upgrade") == {b"websocket"}
+    if head.http_1_0 or head.length or head.chunked or not upgrades or not _KEY.fullmatch(key):
+        return ClientError(400, "this is not the opening handshake of a WebSocket")
     if head.header(b"sec-websocket-version") != b"13":
-        raise ClientError(
-            426, "only version 13 of WebSocket is spoken here", headers=((b"Sec-WebSocket-Version", b"13"),)
-        )
+        version = ((b"Sec-WebSocket-Version", b"13"),)
+        return ClientError(426, "only version 13 of WebSocket is spoken here", headers=version)
+    return None
 
 
 async def serve_socket(

@@ -1,7 +1,6 @@
 """One accepted TCP connection: bytes in and out with deadlines, and an end that the client gets to see.
 
-Both WebSocket libraries and Hypercorn run over this stream. Hypercorn sends under a shield without a deadline, and
-would wait for ever for a client that stopped reading: so the deadline is here, below all of them.
+Conversations and WebSockets run over this stream; whatever they send has its deadline here.
 """
 
 import socket
@@ -17,7 +16,7 @@ LINGER_BYTES_MAX = 16 * 1024 * 1024
 """What a refused client may still send before its connection is reset under it."""
 
 
-class Wire(trio.abc.HalfCloseableStream):
+class Wire(trio.abc.Stream):
     """A non-blocking socket as a Trio stream, beginning with bytes that were read from it already."""
 
     def __init__(self, sock: socket.socket, limits: Limits, *, unread: bytes = b"") -> None:
@@ -85,20 +84,6 @@ class Wire(trio.abc.HalfCloseableStream):
         if self._closed:
             raise trio.ClosedResourceError
         await trio.lowlevel.wait_writable(self.socket)
-
-    async def send_eof(self) -> None:
-        """Tell the client that nothing more will come.
-
-        Not to be cancelled: Hypercorn calls this in a task that Quart-Trio has cancelled already, and would leave the
-        connection open for ever.
-        """
-        if self._closed:
-            raise trio.ClosedResourceError
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
-        await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def aclose(self) -> None:
         """Close so that the client can read our last answer, even while it is still sending.

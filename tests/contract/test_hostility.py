@@ -158,16 +158,19 @@ async def test_subscribers_that_stop_reading_hold_up_neither_others_nor_the_end_
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nBad Header\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" * 7000,
     ],
     ids=lambda junk: repr(junk[:30]),
 )
-async def test_what_is_no_http_is_refused_and_closed(node: NodeProcess, fast_lane: bool, junk: bytes) -> None:
+@pytest.mark.parametrize("first", [None, BEAT, NODE_STATUS], ids=["fresh", "after a hot one", "after a cold one"])
+async def test_what_is_no_http_is_refused_and_closed(node: NodeProcess, junk: bytes, first: str | None) -> None:
     async with connected(node) as connection:
+        if first is not None:
+            assert (await connection.ask("POST", first, b"{}")).status == 200
         await connection.send(junk)
         answer = await connection.answer()
         assert answer.status in (400, 415, 501, 505)
-        if answer.body or fast_lane:  # Hypercorn says nothing about chunks that are none
-            assert answer.message
+        assert answer.message
         assert answer.header("connection") == "close"
         assert await connection.is_closed()
 

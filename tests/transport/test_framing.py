@@ -49,7 +49,7 @@ async def test_pipelined_requests_are_answered_in_order(fast_lane: bool) -> None
 
 
 async def test_a_pipeline_may_turn_cold_in_the_middle() -> None:
-    """What follows the first cold request belongs to Hypercorn, and nothing is lost or answered twice."""
+    """Nothing is lost or answered twice."""
     paths = ["/echo", "/echo", "/cold", "/echo", "/cold"]
     async with serving() as server, connected(server) as client:
         await client.send(b"".join(message("POST", path, b"[%d]" % number) for number, path in enumerate(paths)))

@@ -154,7 +154,6 @@ async def test_idle_connections_beyond_the_bound_do_not_keep_others_out_for_long
 
 @pytest.mark.parametrize("path", ["/large", "/large-and-cold"])
 async def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Even in Hypercorn, which sends under a shield without a deadline."""
     monkeypatch.setattr(wire, "SEND_BYTES_PER_S_MIN", 1_000_000_000)
     cold = Route("GET", "/large-and-cold", large, "large-and-cold")
     limits = dataclasses.replace(ROOMY, send_timeout_s=0.2)

@@ -4,9 +4,6 @@ import errno
 import socket
 from typing import ClassVar
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 import trio
 
@@ -15,7 +12,7 @@ from artemis.transport.listener import open_listener
 from artemis.transport.requests import Reply, Request, Route
 
 from ..pace import PATIENCE_S, paced
-from .serving import ROUTES, Client, connected, eventually, message, serving
+from .serving import ROUTES, connected, eventually, message, serving
 
 
 async def test_a_free_port_is_taken_and_known(fast_lane: bool) -> None:
@@ -72,30 +69,6 @@ async def test_running_out_of_descriptors_delays_connections_and_ends_nothing(
         assert (await client.ask("POST", "/echo", b"{}")).status == 200
     assert not Exhausted.failures
     assert caplog.text.count("connections wait") == 1
-
-
-async def test_http_2_with_prior_knowledge_is_spoken(fast_lane: bool) -> None:
-    async with serving(fast_lane=fast_lane) as server, connected(server) as client:
-        assert await _ask_http_2(client, "/echo", b"{}") == (b"200", b"{}")
-        assert server.statistics().connections == 1
-
-
-async def _ask_http_2(client: Client, path: str, body: bytes) -> tuple[bytes, bytes]:
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
-    connection.initiate_connection()
-    headers = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "a"}
-    connection.send_headers(1, [*headers.items(), ("content-type", "application/json")])
-    connection.send_data(1, body, end_stream=True)
-    await client.send(connection.data_to_send())
-    status, answered = b"", b""
-    while True:
-        for event in connection.receive_data(await client.stream.receive_some()):
-            if isinstance(event, h2.events.ResponseReceived):
-                status = bytes(dict(event.headers)[b":status"])
-            if isinstance(event, h2.events.DataReceived):
-                answered += event.data
-            if isinstance(event, h2.events.StreamEnded):
-                return status, answered
 
 
 async def test_idle_connections_are_closed_at_once_when_the_node_stops(fast_lane: bool) -> None:

@@ -1,4 +1,4 @@
-"""WebSocket sessions over real sockets: on the listener itself, and through Quart when the fast lane is off."""
+"""WebSocket sessions over real sockets, with the fast lane and without."""
 
 import dataclasses
 from collections.abc import AsyncGenerator
