@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from .claims import Claims, IsAt, anywhere
 from .clock import Clock
 from .cluster_settings import ClusterSettings
 from .cluster_views import ClusterStatistics, LinkView, convergence_of
@@ -55,6 +56,7 @@ class Cluster:
         entropy: Entropy,
         incarnation: int,
         live_count: Callable[[], int],
+        is_at: IsAt = anywhere,
     ) -> None:
         """`sinks` (Effects.peers) gets one entry per peer; `incarnation` rises with each start of the node."""
         self.settings = settings
@@ -81,6 +83,7 @@ class Cluster:
         """Sums over the links that have ended."""
         self._links_closed = 0
         self._urls: dict[Conversation, str] = {}
+        self._claims = Claims(self.me, self.membership.members, is_at=is_at)
         self._handshake = Handshake(
             self.me,
             settings.secrets,
@@ -88,6 +91,7 @@ class Cluster:
             entropy=entropy,
             word=self.own_word,
             objection=self._objection,
+            claim=self._claim,
             drift_max_s=settings.links.drift_max_s,
         )
         if not settings.secrets and self.links:
@@ -161,7 +165,9 @@ class Cluster:
             link = await self._dialer.dial(url)
         if link is None:
             raise DialFailed(f"no connection within {self.settings.links.dial_s:g} s")
-        return await self._introduce(link, self._handshake.greet(link), dialled=True)
+        conversation = await self._introduce(link, self._handshake.greet(link), dialled=True)
+        self._claims.answered(url, conversation.peer)
+        return conversation
 
     async def accept(self, link: Link, peer_ip: str) -> None:
         """Converse with a peer that dialled us, until the link ends. The link is closed on return."""
@@ -237,6 +243,9 @@ class Cluster:
                 return Refused("same-origin", f"the ids {them.node_id} and {peer.node_id} hash alike; rename one")
         return None
 
+    async def _claim(self, them: Identity, address: str) -> Refused | None:
+        return await self._claims.objection(them, address, linked=[conversation.peer for conversation in self._urls])
+
     def _url_of(self, them: Identity) -> str:
         """The URL by which we know a node: ours, if it calls itself otherwise."""
         if them.url in self.links:
@@ -273,6 +282,7 @@ class Cluster:
             closed_frames_received=closed.frames_received,
             closed_bytes_sent=closed.bytes_sent,
             closed_bytes_received=closed.bytes_received,
+            closed_rows_refused=closed.rows_refused,
         )
 
     # What replicators report

@@ -34,6 +34,7 @@ class ClusterStatistics:
     closed_frames_received: Mapping[str, int]
     closed_bytes_sent: int
     closed_bytes_received: int
+    closed_rows_refused: int
 
 
 def convergence_of(

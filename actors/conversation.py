@@ -46,6 +46,7 @@ from .frames import (
 from .framing import BadFrame, decode, encode, kind_of
 from .handshake import Acquaintance
 from .ports import BadRow, Link, LinkLost
+from .refusals import RefusalWarnings
 from .tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Conversation:
         self._clock = clock
         self._settings = settings
         self._via = peer.identity.origin
+        self._warnings = RefusalWarnings(peer.identity, clock)
         self._scope = trio.CancelScope()
         self._sending = trio.Lock()
         self._exchanges: dict[int, Exchange] = {}
@@ -208,20 +210,20 @@ class Conversation:
                 self.statistics.renewals_received += len(frame.keys)
                 self._applied(frame.sequence, frame.stamp_ms)
             case States():
-                self.statistics.rows_absorbed += await self._tables.absorb(frame, via=self._via)
+                self.statistics.rows_absorbed += await self._absorb(frame)
                 self._applied(frame.sequence, frame.stamp_ms)
             case Answer():
-                self.statistics.rows_absorbed += await self._tables.absorb(frame, via=self._via)
+                self.statistics.rows_absorbed += await self._absorb(frame)
                 self._answered(frame, last=frame.last)
             case Offer():
-                self.statistics.rows_absorbed += await self._tables.absorb(frame, via=self._via)
+                self.statistics.rows_absorbed += await self._absorb(frame)
                 self._asked(frame)
             case Audits():
                 self.audit_vector = frame.vector
-                self.statistics.rows_absorbed += await self._tables.absorb_audits(frame.rows)
+                self.statistics.rows_absorbed += await self._tables.absorb_audits(frame.rows, refused=self._refused)
                 self._answered(frame, last=frame.last)
             case OfferAudits():
-                self.statistics.rows_absorbed += await self._tables.absorb_audits(frame.rows)
+                self.statistics.rows_absorbed += await self._tables.absorb_audits(frame.rows, refused=self._refused)
                 self._asked(frame)
             case Differing() | Done():
                 self._answered(frame, last=True)
@@ -249,6 +251,13 @@ class Conversation:
                 raise BadFrame(f"a {kind_of(frame)} after the handshake")
             case _:
                 raise AssertionError(f"{kind_of(frame)} is decoded, but nobody takes it")
+
+    async def _absorb(self, rows: States | Answer | Offer) -> int:
+        return await self._tables.absorb(rows, via=self._via, refused=self._refused)
+
+    def _refused(self, table: str, key: str, problem: str) -> None:
+        self.statistics.rows_refused += 1
+        self._warnings.refused(table, key, problem)
 
     def _told(self, word: Word) -> None:
         self.word = word

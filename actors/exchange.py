@@ -21,6 +21,8 @@ class LinkStatistics:
     bytes_received: int = 0
     rows_absorbed: int = 0
     """Rows of the peer that changed something here."""
+    rows_refused: int = 0
+    """Rows of the peer that cannot be what they say."""
     renewals_received: int = 0
     wanted: int = 0
     """Keys asked for because a renewal named something unknown."""
@@ -37,6 +39,7 @@ class LinkStatistics:
         self.bytes_sent += other.bytes_sent
         self.bytes_received += other.bytes_received
         self.rows_absorbed += other.rows_absorbed
+        self.rows_refused += other.rows_refused
         self.renewals_received += other.renewals_received
         self.wanted += other.wanted
         self.unknown_frames += other.unknown_frames

@@ -10,7 +10,7 @@ knows, and answers with the same one. So two nodes are linked as long as each kn
 import hmac
 import ipaddress
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import cbor2
@@ -70,6 +70,9 @@ class Refused(LinkLost):
         self.by_peer = by_peer
 
 
+Claim = Callable[[Identity, str], Awaitable[Refused | None]]
+"""Whether somebody who calls from this address may say of himself what he says."""
+
 Objection = Callable[[Identity], Refused | None]
 """Whether somebody whose proof is good is nevertheless not welcome now."""
 
@@ -85,6 +88,7 @@ class Handshake:
     entropy: Entropy
     word: Callable[[], Word]
     objection: Objection
+    claim: Claim
     drift_max_s: float
 
     async def greet(self, link: Link) -> Acquaintance:
@@ -113,6 +117,9 @@ class Handshake:
             raise BadFrame("expected a hello")
         try:
             acquaintance, secret = self._accept(hello, nonce, asked_ms, peer_ip=peer_ip)
+            refused = await self.claim(acquaintance.identity, peer_ip)
+            if refused is not None:
+                raise refused
         except Refused as refused:
             await link.send(encode(Refuse(code=refused.code, reason=refused.reason)))
             raise

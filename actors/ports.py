@@ -58,8 +58,7 @@ last word about it, and origin of the node that heard it. Age and origin are 0 w
 class Replica(Protocol):
     """A table in which the higher version of a key wins, on every node and in any order.
 
-    `absorb` does whatever must follow from news: store it, tell subscribers. It raises BadRow for a row that makes no
-    sense; the rows before it may have been taken over.
+    `absorb` does whatever must follow from news: store it, tell subscribers. It is given rows without a `problem`.
     """
 
     @property
@@ -94,6 +93,10 @@ class Replica(Protocol):
         It has been up and linked to us for `linked_s` seconds. What is kept here out of doubt, though the peer has
         given it up, is given up here, too.
         """
+        ...
+
+    def problem(self, state: State) -> str | None:
+        """Why a row of a peer cannot be taken over; None when it can."""
         ...
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
@@ -139,9 +142,12 @@ class AuditReplica(Protocol):
         """At most `limit` rows beyond the vector, the numbers of each origin rising without a gap."""
         ...
 
-    async def absorb(self, rows: Sequence[AuditRow]) -> int:
-        """Take over rows. They continue what is held; numbers left out between them were forgotten by the sender.
+    def problem(self, row: AuditRow) -> str | None:
+        """Why a row of a peer cannot be taken over; None when it can."""
+        ...
 
-        Returns how many were new. Raises BadRow.
+    async def absorb(self, rows: Sequence[AuditRow]) -> int:
+        """Take over rows without a `problem`. They continue what is held; numbers left out between them were forgotten
+        by the sender. Returns how many were new.
         """
         ...

@@ -5,8 +5,10 @@ from typing import Protocol
 
 import msgspec
 
+from artemis.store.acceptance import instance_problem
 from artemis.store.changes import ServiceChange
 from artemis.store.leases import Entry
+from artemis.store.management.audit import audit_problem
 from artemis.store.management.effects import announce
 from artemis.store.management.management import BadRecord, Management
 from artemis.store.management.records import Audit, Record
@@ -62,6 +64,12 @@ class InstanceReplica:
         outcome = self._registry.give_up(lacking, heard_s=linked_s, now_s=now_s, now_ms=now_ms)
         self._effects.merged(outcome.entries, outcome.changes)
         return [key for key in keys if key not in doubted]
+
+    def problem(self, state: State) -> str | None:
+        key, version, json, _, _ = state
+        if version <= self.version_of(key):  # its value is not looked at
+            return None
+        return instance_problem(key, version, json, region_key=self._registry.region_key)
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
         outcome = self._registry.merge(states, via=via, now_s=now_s, now_ms=now_ms)
@@ -124,6 +132,10 @@ class RecordReplica:
     ) -> Sequence[str]:
         return keys
 
+    def problem(self, state: State) -> str | None:
+        key, version, value, _, _ = state
+        return None if version <= self.version_of(key) else self._management.problem(key, version, value)
+
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
         rows = [(key, version, value) for key, version, value, _, _ in states]
         try:
@@ -149,6 +161,9 @@ class ManagementAudits:
     def after(self, vector: Mapping[int, int], limit: int) -> Sequence[AuditRow]:
         audits = self._log.after(vector, limit)
         return [(audit.origin, audit.sequence, audit.time_ms, audit.payload) for audit in audits]
+
+    def problem(self, row: AuditRow) -> str | None:
+        return audit_problem(Audit(*row))
 
     async def absorb(self, rows: Sequence[AuditRow]) -> int:
         try:

@@ -4,7 +4,7 @@ Whatever is long is done in slices with a checkpoint between them, so that no ot
 milliseconds. Slices may interleave with changes: versions decide, not the order.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -30,6 +30,7 @@ from .frames import (
 )
 from .framing import BadFrame
 from .ports import AuditReplica, AuditRow, Renewable, Replica, State
+from .refusals import RefusedRows
 
 HORIZON_MS: Final = 10 * 366 * 24 * 3600 * 1000
 """A version from beyond is a mistake. It would drag the clocks of all nodes with it, to the end of their numbers."""
@@ -44,6 +45,9 @@ CHUNK_BYTES: Final = 256 * 1024
 """Values in one frame, about: the next row begins a new frame."""
 NAMES_BYTES: Final = 4 * 1024 * 1024
 """Keys in one frame that carries nothing but keys and numbers, counted at four bytes a character."""
+
+Refused = Callable[[str, str, str], None]
+"""Is told of a row that is not taken over: its table, its key, and why."""
 
 Columns = tuple[list[str], list[int], list[bytes | None], list[int], list[int]]
 
@@ -68,6 +72,7 @@ class Tables:
         self.instances_table = instances.name
         self.audits = audits
         self._clock = clock
+        self._refused = RefusedRows()
         self._folded: dict[str, tuple[list[int], int]] = {}
         """By table: digests of its buckets, and the one number made of them."""
 
@@ -94,8 +99,8 @@ class Tables:
 
     # Taking over
 
-    async def absorb(self, rows: Rows, *, via: int) -> int:
-        """Take over rows of a peer. Returns how many changed something here."""
+    async def absorb(self, rows: Rows, *, via: int, refused: Refused) -> int:
+        """Take over rows of a peer, and tell those that cannot be. Returns how many changed something here."""
         replica = self.replica(rows.table)
         if rows.versions and milliseconds(max(rows.versions)) > self._clock.now_ms() + HORIZON_MS:
             raise BadFrame("a version from a distant future: nothing could ever be newer")
@@ -103,10 +108,18 @@ class Tables:
         columns = zip(rows.keys, rows.versions, rows.values, rows.ages, rows.origins, strict=True)
         states: list[State] = list(columns)
         for start in range(0, len(states), MERGE_SLICE):
-            part = states[start : start + MERGE_SLICE]
+            part = [state for state in states[start : start + MERGE_SLICE] if self._accepts(replica, state, refused)]
             changed += await replica.absorb(part, via=via, now_s=self._clock.now_s(), now_ms=self._clock.now_ms())
             await trio.lowlevel.checkpoint()
         return changed
+
+    def _accepts(self, replica: Replica, state: State, refused: Refused) -> bool:
+        problem = replica.problem(state)
+        if problem is None:
+            return True
+        self._refused.add(state[0], state[1])
+        refused(replica.name, state[0], problem)
+        return False
 
     async def renew(self, frame: Renewals, *, via: int) -> list[str]:
         """Take over heartbeats that a peer heard. Returns the keys whose state must be asked for."""
@@ -117,11 +130,23 @@ class Tables:
             wanted += self.instances.renew(part, via=via, now_s=self._clock.now_s())
             if len(renewals) > RENEW_SLICE:
                 await trio.lowlevel.checkpoint()
+        if wanted and self._refused:
+            versions = dict(zip(frame.keys, frame.versions, strict=True))
+            wanted = [key for key in wanted if not self._refused.holds(key, versions[key])]
         return wanted
 
-    async def absorb_audits(self, rows: Sequence[AuditRow]) -> int:
-        """Take over rows of the audit log. Returns how many were new."""
-        new = 0 if self.audits is None else await self.audits.absorb(rows)
+    async def absorb_audits(self, rows: Sequence[AuditRow], *, refused: Refused) -> int:
+        """Take over rows of the audit log, and tell those that cannot be. Returns how many were new."""
+        new = 0
+        if self.audits is not None:
+            accepted: list[AuditRow] = []
+            for row in rows:
+                problem = self.audits.problem(row)
+                if problem is None:
+                    accepted.append(row)
+                else:
+                    refused("audits", f"{row[0]}/{row[1]}", problem)
+            new = await self.audits.absorb(accepted)
         await trio.lowlevel.checkpoint()
         return new
 

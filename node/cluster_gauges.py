@@ -78,6 +78,11 @@ def _publish_links(metrics: Metrics, read: Callable[[], ClusterStatistics]) -> N
         "From peers.",
         total(lambda s: s.closed_bytes_received, lambda link: link.bytes_received),
     )
+    metrics.counter(
+        "artemis_peer_rows_refused",
+        "Rows of peers that were not taken over, because they cannot be what they say.",
+        total(lambda s: s.closed_rows_refused, lambda link: link.rows_refused),
+    )
     metrics.counter("artemis_peer_links_ended", "Links that have ended.", lambda: read().links_closed)
 
 

@@ -16,6 +16,7 @@ from artemis.store.management.management import Management
 from artemis.store.registry import Registry
 from artemis.transport.peers.links import WebSocketDialer, peer_route
 from artemis.transport.peers.standing import ClusterStanding
+from artemis.transport.peers.whereabouts import is_at
 from artemis.transport.push import Sessions
 from artemis.transport.requests import Route
 from artemis.transport.sockets import PeerRoute, SocketRoute
@@ -97,7 +98,7 @@ async def open_node(
     if database is None:
         database = await run_blocking(lambda: open_storage(config))
     try:
-        reach = network or Network(WebSocketDialer(addresses=config.cluster.dial), Random())
+        reach = network or Network(WebSocketDialer(addresses=config.cluster.dial), Random(), is_at=is_at)
         async with open_supervisor() as supervisor:
             core = await build_core(config, database, node_id=config.node_id(port), clock=clock, door=run_blocking)
             yield await _compose(core, supervisor, port=port, network=reach)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from artemis.actors.claims import IsAt, anywhere
 from artemis.actors.clock import Clock
 from artemis.actors.cluster import PATIENT, Cluster
 from artemis.actors.cluster_settings import ClusterSettings
@@ -39,6 +40,7 @@ class Network:
     dialer: Dialer
     rng: random.Random
     entropy: Entropy = secrets.token_bytes
+    is_at: IsAt = anywhere
 
 
 def own_url(config: Config, advertised: str) -> str:
@@ -87,6 +89,7 @@ def build_cluster(
         entropy=network.entropy,
         incarnation=incarnation,
         live_count=lambda: registry.live_count,
+        is_at=network.is_at,
     )
 
 

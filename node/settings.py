@@ -124,10 +124,14 @@ def client_address(trusted: Iterable[str]) -> Callable[[Caller], str]:
 
 
 def peer_addresses(config: Config) -> frozenset[str]:
-    """Addresses of the configured nodes. Looks names up, so it may block."""
+    """Addresses of the nodes that may replicate without the secret: of all when there is none; otherwise of those that
+    speak the RPC dialect, which has no place for one. Looks names up, so it may block."""
+    cluster = config.cluster
     addresses: set[str] = set()
-    for urls in config.cluster.nodes.values():
+    for urls in cluster.nodes.values():
         for url in urls:
+            if cluster.known_secrets and cluster.dialects.get(url) != "rpc":
+                continue
             host = urlsplit(url).hostname or ""
             try:
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -138,8 +142,8 @@ def peer_addresses(config: Config) -> frozenset[str]:
 
 
 def may_replicate(config: Config, addresses: frozenset[str]) -> Callable[[str], bool]:
-    """Whether an address may use the replication endpoints without the secret: configured nodes; with no cluster
-    and no secret at all, this machine."""
+    """Whether an address may use the replication endpoints without the secret. `addresses` are those of the nodes that
+    cannot send one, see `peer_addresses`; with no cluster and no secret at all, this machine may, too."""
     alone = not config.cluster.known_secrets and not config.cluster.nodes
 
     def admits(ip: str) -> bool:

@@ -68,8 +68,12 @@ def settled(instance: Instance, zone_id: str) -> Instance:
     return msgspec.structs.replace(instance, zone_id=settled_zone, ip=settled_ip, status=settled_status)
 
 
+class _Tolerant(Instance, frozen=True, forbid_unknown_fields=False):
+    """An instance with fields that only newer nodes know."""
+
+
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Instance)
+_decoder = msgspec.json.Decoder(_Tolerant)
 
 
 def encode_instance(instance: Instance) -> bytes:
@@ -81,5 +85,5 @@ def encode_instance(instance: Instance) -> bytes:
 
 
 def decode_instance(json: bytes) -> Instance:
-    """The instance behind bytes made by `encode_instance`."""
+    """The instance behind bytes made by `encode_instance`, of this version or of a newer one."""
     return _decoder.decode(json)

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ..acceptance import VALUE_BYTES_MAX
 from .records import Audit
 
 Field = str | int | bool | None
@@ -258,6 +259,19 @@ class AuditLog:
             for audit in arrived:
                 self._seen[audit.origin].raise_to(audit.sequence)
         return fresh
+
+
+def audit_problem(audit: Audit) -> str | None:
+    """Why this cannot be an audit that another node sends; None when it can."""
+    if audit.origin <= 0 or audit.sequence <= 0:
+        return "it has no origin or no number"
+    if len(audit.payload) > VALUE_BYTES_MAX:
+        return f"it has {len(audit.payload)} bytes, at most {VALUE_BYTES_MAX} are allowed"
+    try:
+        _decoder.decode(audit.payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return f"not an audit: {error}"
+    return None
 
 
 def _order(row: AuditRow) -> Order:

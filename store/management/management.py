@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..acceptance import VALUE_BYTES_MAX, number_problem
 from ..leases import ServiceTable
 from ..versions import MILLISECOND_SHIFT, HybridClock
 from .audit import AuditEntry, AuditLimits, AuditLog
@@ -154,6 +155,23 @@ class Management:
         else:
             self._rules[service_key] = after
         return before.tuples() != after.tuples()
+
+    def problem(self, full_key: str, version: int, json: bytes | None) -> str | None:
+        """Why this cannot be a record that another node sends; None when it can."""
+        kind, key = split_full_key(full_key)
+        if self.tables.named(kind) is None:
+            return "of a kind that this version does not know"
+        if not key or key != key.lower():
+            return "the key is not in lower case"
+        if version <= 0:
+            return "it has no version"
+        if json is not None and len(json) > VALUE_BYTES_MAX:
+            return f"it has {len(json)} bytes, at most {VALUE_BYTES_MAX} are allowed"
+        try:
+            value = self._decode(Record(kind, key, version, json))
+        except BadRecord as error:
+            return str(error)
+        return None if value is None else number_problem(value)
 
     def _decode(self, record: Record) -> Value | None:
         table = self.tables.named(record.kind)

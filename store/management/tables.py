@@ -70,7 +70,8 @@ def _by_age(value: Value) -> int:
 
 
 class Tables:
-    """One table per kind. Records of kinds that this version does not know are kept and passed on as they are."""
+    """One table per kind. Records of kinds that this version does not know, found on the disk of a newer one, are kept
+    and passed on as they are."""
 
     def __init__(self) -> None:
         self._tables: Final[dict[str, Table[Any]]] = {kind.name: Table(kind) for kind in KINDS}

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import trio
 
+from artemis.actors.claims import IsAt, anywhere
 from artemis.actors.cluster import Cluster
 from artemis.actors.cluster_settings import ClusterSettings
 from artemis.actors.effects import Effects
@@ -77,6 +78,7 @@ class Node:
         seed: int,
         clock: SkewedClock,
         preservation: PreservationSettings = ORDINARY,
+        is_at: IsAt = anywhere,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -118,6 +120,7 @@ class Node:
             entropy=rng.randbytes,
             incarnation=now_ms,
             live_count=lambda: self.registry.live_count,
+            is_at=is_at,
         )
 
     def sweeper(self) -> LeaseSweeper:

@@ -24,7 +24,7 @@ def operation(node: Node, name: str, *, remove: bool = False) -> Record:
     version = node.management.clock.next(node.clock.now_ms())
     value = {"regionId": "lab", "serviceId": "svc", "instanceId": name, "operation": "pull-out"}
     payload = None if remove else msgspec.json.encode(value)
-    return Record("a-kind-of-a-newer-version", f"lab\nsvc\n{name}", version, payload)
+    return Record("instance-operation", f"lab\nsvc\n{name}\npull-out", version, payload)
 
 
 async def test_what_was_missed_is_exchanged_in_both_directions_on_reconnect(autojump_clock: MockClock) -> None:

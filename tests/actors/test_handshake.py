@@ -38,6 +38,10 @@ class Tapped:
         await self._link.aclose()
 
 
+async def no_claim(them: Identity, address: str) -> None:
+    """Everybody is who he says."""
+
+
 def handshake(name: str, *, secrets: Sequence[str] = (SECRET,), skew_ms: int = 0, **fields: str) -> Handshake:
     clock = SkewedClock(skew_ms)
     me = Identity("test", "lab", "zone1", name, f"http://{name}:8080", 1)
@@ -48,6 +52,7 @@ def handshake(name: str, *, secrets: Sequence[str] = (SECRET,), skew_ms: int = 0
         entropy=random.Random(name).randbytes,
         word=lambda: Word(status="up", now_ms=clock.now_ms()),
         objection=lambda them: None,
+        claim=no_claim,
         drift_max_s=60.0,
     )
 

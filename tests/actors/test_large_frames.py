@@ -50,18 +50,18 @@ NO_GROUP = b'{"regionId":"\xff"}'
 NO_AUDIT = b'{"kind":"\xff"}'
 
 
-async def test_rows_that_make_no_sense_end_the_link_and_not_the_node(autojump_clock: MockClock) -> None:
+async def test_rows_that_make_no_sense_are_refused_and_the_link_stays(autojump_clock: MockClock) -> None:
     async with open_world("a", "b") as world:
-        for table, key, value in (("instances", "svc\ni1", NOT_UTF8), ("records", "group\nsvc", NO_GROUP)) * 2:
-            conversation = _accepted(world["a"])
-            await _tell(conversation, table, key, 5, value)
-            await conversation.closed.wait()
-            await eventually(world.is_meshed)
         conversation = _accepted(world["a"])
+        theirs = next(one for one in world["b"].cluster.conversations() if one.dialled)
+        for table, key, value in (("instances", "svc\ni1", NOT_UTF8), ("records", "group\nsvc", NO_GROUP)) * 2:
+            await _tell(conversation, table, key, 5, value)
         await conversation.send(OfferAudits([(77, 1, 1, NO_AUDIT)], request=1))
-        await conversation.closed.wait()
-        await eventually(world.is_meshed)
+        await eventually(lambda: theirs.statistics.rows_refused == 5)
+        assert conversation.reason is None
+        assert world.is_meshed()
         assert (world["b"].registry.services, len(world["b"].management.tables)) == ({}, 0)
+        assert len(world["b"].management.audit) == 0
 
 
 async def test_a_version_from_a_distant_future_is_not_believed(autojump_clock: MockClock) -> None:

@@ -130,3 +130,16 @@ async def test_behind_a_proxy_a_stranger_has_not_the_address_of_a_node(node: Nod
     path = f"{RPC}/replication/registry/register.json"
     assert (await ask(node, "POST", path, body)).status == 200
     assert (await ask(node, "POST", path, body, x_forwarded_for="192.0.2.7")).status == 403
+
+
+@pytest.mark.parametrize(("dialect", "status"), [("link", 403), ("rpc", 200)])
+async def test_where_there_is_a_secret_only_nodes_that_cannot_send_it_replicate_without(
+    start_node: StartNode, name: str, dialect: str, status: int
+) -> None:
+    """To be at the address of a listed node is proof enough for nodes of the original system only."""
+    listed = "http://127.0.0.1:9"
+    node = start_node({"cluster": {"secret": SECRET, "nodes": {"zone1": [listed]}, "dialects": {listed: dialect}}})
+    body = encoded({"instances": [instance(name)]})
+    answer = await ask(node, "POST", f"{RPC}/replication/registry/register.json", body)
+    assert answer.status == status
+    assert await ids_of(node, name) == (["i1"] if status == 200 else [])
