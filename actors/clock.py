@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Wall time, epoch milliseconds."""
         ...
 
+    def stamp_ms(self) -> float:
+        """The same with the fraction of the millisecond: what versions are made of."""
+        ...
+
 
 class SystemClock:
     """Trio's clock and the machine's."""
@@ -25,3 +29,6 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def stamp_ms(self) -> float:
+        return time.time_ns() / 1_000_000

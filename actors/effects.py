@@ -55,14 +55,12 @@ class Effects:
         self.peers: dict[str, PeerSink] = {}
         """By node id or URL."""
 
-    def written(self, entries: Sequence[Entry], renewed: Sequence[Entry], changes: Sequence[ServiceChange]) -> None:
+    def written(self, entries: Sequence[Entry], changes: Sequence[ServiceChange]) -> None:
         """A client of this node registered or unregistered: peers are told too."""
         self.merged(entries, changes)
-        for peer in self.peers.values():
-            if entries:
+        if entries:
+            for peer in self.peers.values():
                 peer.offer_states(entries)
-            if renewed:
-                peer.offer_renewals(renewed)
 
     def renewed(self, entries: Sequence[Entry]) -> None:
         """A client of this node renewed leases."""

@@ -49,11 +49,14 @@ class Registry(ReplicatedInstances):
 
     # What clients do
 
-    def register(self, instances: Sequence[Instance], *, now_s: float, now_ms: int) -> Outcome:
-        """Give each instance a fresh lease. What is new or differs from before gets a version and is announced;
-        an unchanged live instance is only renewed. Ids must not be blank. Of twins in one call the last one counts.
+    def register(self, instances: Sequence[Instance], *, now_s: float, now_ms: float) -> Outcome:
+        """Give each instance a fresh lease and a version; what is new or differs from before is announced. Ids must not
+        be blank. Of twins in one call the last one counts.
+
+        What changes nothing here gets a version too: another node may have been told something else a moment ago, and
+        of two acknowledged registrations the later one holds.
         """
-        lease_s = self.lease_time(now_s)
+        lease_s, stamp_ms, now_ms = self.lease_time(now_s), now_ms, int(now_ms)
         outcome = Outcome()
         shown: dict[ServiceTable, list[InstanceChange]] = {}
         for instance in instances:
@@ -62,14 +65,11 @@ class Registry(ReplicatedInstances):
             assert instance.instance_id
             json = encode_instance(instance)
             entry = self._entry(instance.service_id, instance.instance_id.lower(), now_ms=now_ms)
-            if entry.live and entry.json == json:
-                outcome.renewed.append(entry)
-            else:
-                version = self.clock.next(now_ms, above=entry.version)
-                kind = self._put(entry, instance, json, version, now_ms=now_ms)
-                outcome.entries.append(entry)
-                if kind is not None:
-                    shown.setdefault(entry.service, []).append(InstanceChange(kind, json, entry.key, now_ms))
+            version = self.clock.next(stamp_ms, above=entry.version)
+            kind = self._put(entry, instance, json, version, now_ms=now_ms)
+            outcome.entries.append(entry)
+            if kind is not None:
+                shown.setdefault(entry.service, []).append(InstanceChange(kind, json, entry.key, now_ms))
             self._renewed(entry, deadline_s=lease_s + entry.ttl_s, via=0)
             self.renewals.total += 1
         outcome.changes = self._announce_all(shown, now_ms=now_ms)
@@ -93,20 +93,20 @@ class Registry(ReplicatedInstances):
         self.renewals.total += 1
         return entry
 
-    def unregister(self, keys: Iterable[tuple[str, str]], *, now_s: float, now_ms: int) -> Outcome:
+    def unregister(self, keys: Iterable[tuple[str, str]], *, now_s: float, now_ms: float) -> Outcome:
         """Remove instances by (service key, instance key), and remember the removal. Unknown ones are no error.
 
         They leave a tombstone too: another node may know the instance, and an acknowledged removal holds there as well.
         Only a node that is full remembers nothing of what it never knew.
         """
-        lease_s = self.lease_time(now_s)
+        lease_s, stamp_ms, now_ms = self.lease_time(now_s), now_ms, int(now_ms)
         outcome = Outcome()
         gone: dict[ServiceTable, list[InstanceChange]] = {}
         for service_key, instance_key in keys:
             if not self.has_room(service_key, instance_key):
                 continue
             entry = self._entry(service_key, instance_key, now_ms=now_ms)
-            shown = self._bury(entry, self.clock.next(now_ms, above=entry.version), lease_s=lease_s)
+            shown = self._bury(entry, self.clock.next(stamp_ms, above=entry.version), lease_s=lease_s)
             outcome.entries.append(entry)
             if shown is not None:
                 gone.setdefault(entry.service, []).append(InstanceChange("delete", shown, entry.key, now_ms))

@@ -67,8 +67,6 @@ class Outcome:
 
     entries: list[Entry] = field(default_factory=list)
     """Entries whose version changed: to be stored, and sent to peers if the change is ours."""
-    renewed: list[Entry] = field(default_factory=list)
-    """Entries that were only renewed."""
     changes: list[ServiceChange] = field(default_factory=list)
     """What subscribers are to be told, in order."""
     problem: str = ""
@@ -183,9 +181,11 @@ class InstanceTable:
 
     def _put(self, entry: Entry, instance: Instance, json: bytes, version: int, *, now_ms: int) -> ChangeType | None:
         """Make the entry live with this data. Returns how discovery sees it: None when it shows nothing new."""
-        was_visible = entry.live and not entry.down
-        unchanged = entry.live and entry.json == json
         self._digests.replace(entry.full_key, entry.version, version)
+        if entry.live and entry.json == json:
+            entry.version = version
+            return None
+        was_visible = entry.live and not entry.down
         if not entry.live:
             entry.live = True
             entry.registered_ms = now_ms
@@ -210,9 +210,7 @@ class InstanceTable:
         service.stale()
         if entry.down:
             return "delete" if was_visible else None
-        if was_visible:
-            return None if unchanged else "change"
-        return "new"
+        return "change" if was_visible else "new"
 
     def _is_down(self, entry: Entry) -> bool:
         service_key = entry.service.key

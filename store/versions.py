@@ -1,13 +1,16 @@
 """Versions: hybrid logical clock stamps that decide, on every node and in any order, which news is newer.
 
 A version is one integer, `milliseconds << 48 | counter << 32 | origin`, so that comparing two versions is comparing
-two numbers. The origin breaks ties between nodes that stamped in the same millisecond.
+two numbers. The counter begins with the fraction of the millisecond, in units of 15 nanoseconds: two writes at two
+nodes within one millisecond have the order in which they happened, as far as the clocks of the two agree. The origin
+breaks the ties that are left.
 """
 
 from hashlib import blake2b
 
 COUNTER_SHIFT = 32
 MILLISECOND_SHIFT = 48
+COUNTS_PER_MS = 1 << (MILLISECOND_SHIFT - COUNTER_SHIFT)
 ORIGIN_MASK = (1 << 32) - 1
 
 
@@ -37,10 +40,10 @@ class HybridClock:
         self._last = 0
         """Milliseconds and counter of the newest stamp seen."""
 
-    def next(self, now_ms: int, above: int = 0) -> int:
+    def next(self, now_ms: float, above: int = 0) -> int:
         """A version larger than every earlier one and than `above`; `now_ms` is wall time in epoch milliseconds."""
         last = max(self._last, above >> COUNTER_SHIFT)
-        now = now_ms << (MILLISECOND_SHIFT - COUNTER_SHIFT)
+        now = int(now_ms * COUNTS_PER_MS)
         self._last = now if now > last else last + 1
         return self._last << COUNTER_SHIFT | self._origin
 

@@ -49,6 +49,9 @@ class HostClock:
     def now_ms(self) -> int:
         return EPOCH_MS + self.skew_ms + int(trio.current_time() * 1000)
 
+    def stamp_ms(self) -> float:
+        return EPOCH_MS + self.skew_ms + trio.current_time() * 1000
+
 
 class Disk(Database):
     """A database in memory that outlives the process that uses it."""

@@ -45,6 +45,9 @@ class SkewedClock:
     def now_ms(self) -> int:
         return EPOCH_MS + self.skew_ms + int(trio.current_time() * 1000)
 
+    def stamp_ms(self) -> float:
+        return EPOCH_MS + self.skew_ms + trio.current_time() * 1000
+
 
 class Changes:
     """Remembers what subscribers would be told."""
@@ -131,12 +134,12 @@ class Node:
         self.stored += [*records, *audits]
 
     def register(self, *instances: Instance) -> None:
-        outcome = self.registry.register(instances, now_s=self.clock.now_s(), now_ms=self.clock.now_ms())
-        self.effects.written(outcome.entries, outcome.renewed, outcome.changes)
+        outcome = self.registry.register(instances, now_s=self.clock.now_s(), now_ms=self.clock.stamp_ms())
+        self.effects.written(outcome.entries, outcome.changes)
 
     def unregister(self, *keys: tuple[str, str]) -> None:
-        outcome = self.registry.unregister(keys, now_s=self.clock.now_s(), now_ms=self.clock.now_ms())
-        self.effects.written(outcome.entries, outcome.renewed, outcome.changes)
+        outcome = self.registry.unregister(keys, now_s=self.clock.now_s(), now_ms=self.clock.stamp_ms())
+        self.effects.written(outcome.entries, outcome.changes)
 
     def heartbeat(self, service: str, name: str) -> bool:
         lease_s = self.registry.lease_time(self.clock.now_s())

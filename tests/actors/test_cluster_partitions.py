@@ -3,6 +3,8 @@
 import trio
 from trio.testing import MockClock
 
+from artemis.store.instances import decode_instance
+
 from .cluster_world import SkewedClock, World, all_up, eventually, instance, open_world
 
 
@@ -156,3 +158,60 @@ async def test_clocks_that_differ_by_seconds_do_no_harm(autojump_clock: MockCloc
         world["b"].unregister(("svc", "i1"))
         await trio.sleep(0.1)
         assert world["a"].names("svc") == []
+
+
+def statuses(world: World, service: str, name: str) -> set[str | None]:
+    """What the nodes show of an instance."""
+    found: set[str | None] = set()
+    for node in world.nodes.values():
+        entry = node.registry.find(service, name)
+        found.add(None if entry is None or not entry.live else decode_instance(entry.json).status)
+    return found
+
+
+async def test_of_two_acknowledged_registrations_the_later_one_holds(autojump_clock: MockClock) -> None:
+    """Also where it changes nothing: B does not know that A was told something else in between."""
+    async with open_world("a", "b", "c") as world:
+        world["a"].register(instance("svc", "i1", status="up"))
+        await eventually(lambda: statuses(world, "svc", "i1") == {"up"})
+        world.network.partition(["a"], ["b", "c"])
+        world["a"].register(instance("svc", "i1", status="starting"))
+        await trio.sleep(0.0005)
+        world["b"].register(instance("svc", "i1", status="up"))
+        await trio.sleep(1)
+        assert statuses(world, "svc", "i1") == {"starting", "up"}
+        world.network.heal()
+        await eventually(lambda: world.is_meshed() and world.agree(), within_s=15)
+        assert statuses(world, "svc", "i1") == {"up"}
+        assert world["b"].changes.kinds("svc") == world["c"].changes.kinds("svc") == ["new"]
+
+
+async def test_back_and_forth_within_a_millisecond_ends_with_the_last_word(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c") as world:
+        names = [f"i{number}" for number in range(60)]
+        world["a"].register(*(instance("svc", name, status="up") for name in names))
+        await eventually(world.agree)
+        for number, name in enumerate(names):
+            first, second = ("a", "b") if number % 2 else ("b", "a")
+            world[first].register(instance("svc", name, status="starting"))
+            await trio.sleep(0.0001)
+            world[second].register(instance("svc", name, status="up"))
+            await trio.sleep(0.0001)
+        await eventually(world.agree)
+        assert all(statuses(world, "svc", name) == {"up"} for name in names)
+
+
+async def test_news_of_what_changed_nothing_is_told_at_once_as_a_state(autojump_clock: MockClock) -> None:
+    """Not as a renewal, to which the peer could only answer that it wants the state."""
+    async with open_world("a", "b") as world:
+        world["a"].register(instance("svc", "i1"))
+        await eventually(world.agree)
+        await trio.sleep(1)
+        pushed = world["b"].changes.kinds("svc")
+        world["a"].register(instance("svc", "i1"))
+        await trio.sleep(0.05)
+        here, there = world["a"].registry.find("svc", "i1"), world["b"].registry.find("svc", "i1")
+        assert here is not None
+        assert there is not None
+        assert here.version == there.version
+        assert world["b"].changes.kinds("svc") == pushed == ["new"]

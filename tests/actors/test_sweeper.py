@@ -30,6 +30,9 @@ class VirtualClock:
     def now_ms(self) -> int:
         return 1_795_000_000_000 + int(trio.current_time() * 1000)
 
+    def stamp_ms(self) -> float:
+        return 1_795_000_000_000 + trio.current_time() * 1000
+
 
 class Heard:
     """A change sink that remembers when it heard what."""

@@ -75,6 +75,18 @@ async def test_changes_follow_the_snapshot(node: NodeProcess, name: str) -> None
         }
 
 
+async def test_an_unchanged_registration_makes_no_revision(node: NodeProcess, name: str) -> None:
+    """Its version moves on, which is for the peers alone."""
+    async with websocket(node, WATCH) as session:
+        picture = Picture(await watching(session, name))
+        await register(node, instance(name, metadata={"a": "1", "b": "2"}))
+        assert picture.take(await session.receive()) == [("new", "i1")]
+        for metadata in ({"a": "1", "b": "2"}, {"b": "2", "a": "1"}):
+            await register(node, instance(name, metadata=metadata))
+        await register(node, instance(name, "i2"))
+        assert picture.take(await session.receive()) == [("new", "i2")]
+
+
 @pytest.mark.parametrize("field", ["serviceId", "service_id", "SERVICE_ID"])
 async def test_both_spellings_of_the_field_are_accepted(node: NodeProcess, name: str, field: str) -> None:
     async with websocket(node, WATCH) as session:

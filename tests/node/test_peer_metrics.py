@@ -21,7 +21,7 @@ async def test_news_that_waits_for_peers_is_shown_for_each_of_them() -> None:
         instance = Instance(region_id="default", service_id="svc.a", instance_id="i1", url="http://i1/")
         await wait_all_tasks_blocked()
         outcome = node.registry.register([instance], now_s=clock.now_s(), now_ms=clock.now_ms())
-        node.core.effects.written(outcome.entries, outcome.renewed, outcome.changes)
+        node.core.effects.written(outcome.entries, outcome.changes)
         page = node.metrics.expose()[0].decode()
     assert f'artemis_rpc_peer_waiting{{peer="{OLD}"}} 1.0' in page
     assert f'artemis_outbox_depth{{peer="{NEW}"}} 1.0' in page

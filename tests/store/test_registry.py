@@ -12,13 +12,31 @@ def test_what_is_registered_is_shown_and_announced_once() -> None:
     assert table.services["svc.a"].revision == change.revision
 
 
-def test_registering_the_same_again_renews_and_tells_nobody() -> None:
+def test_registering_the_same_again_makes_a_version_and_tells_no_subscriber() -> None:
+    """Another node may have been told something else meanwhile: of two registrations the later one holds."""
     table = registry()
     first = table.register([instance()], now_s=0, now_ms=NOW_MS)
+    (entry,) = first.entries
+    version, digests, service = entry.version, table.digests(), table.services["svc.a"]
+    revision, fragment = service.revision, service.fragment()
     again = table.register([instance()], now_s=15, now_ms=NOW_MS)
-    assert (again.entries, again.changes) == ([], [])
-    assert again.renewed == first.entries
+    assert (again.entries, again.changes) == ([entry], [])
+    assert entry.version > version
+    assert table.digests() != digests
+    assert (service.revision, service.fragment()) == (revision, fragment)
+    assert service.fragment() is fragment, "an answer is not encoded again for nothing"
     assert not table.sweep(now_s=34.9, now_ms=NOW_MS).expired
+
+
+def test_what_is_pulled_out_may_register_the_same_again_and_stays_out() -> None:
+    class Out:
+        def is_down(self, service_key: str, instance_key: str, ip: str, zone_key: str, group_key: str) -> bool:
+            return True
+
+    table = registry(visibility=Out())
+    table.register([instance()], now_s=0, now_ms=NOW_MS)
+    again = table.register([instance()], now_s=1, now_ms=NOW_MS)
+    assert (len(again.entries), again.changes, shown(table)) == (1, [], set())
 
 
 def test_metadata_in_another_order_is_the_same_data() -> None:

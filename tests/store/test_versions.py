@@ -25,6 +25,14 @@ def test_a_version_can_be_asked_to_be_above_another() -> None:
     assert HybridClock(1).next(5, above=HybridClock(9).next(10_000)) > HybridClock(9).next(10_000)
 
 
+def test_two_clocks_that_agree_tell_the_order_within_a_millisecond() -> None:
+    """Whatever their origins are."""
+    for first, second in ((1, 2), (2, 1)):
+        assert HybridClock(first).next(10_000.25) < HybridClock(second).next(10_000.251)
+        assert HybridClock(first).next(10_000) < HybridClock(second).next(10_000.25)
+    assert milliseconds(HybridClock(1).next(10_000.999)) == 10_000
+
+
 def test_more_versions_than_a_millisecond_holds_flow_into_the_next() -> None:
     clock = HybridClock(1)
     last = [clock.next(1000) for _ in range(70_000)][-1]

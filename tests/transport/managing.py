@@ -63,6 +63,9 @@ class StoppedClock:
     def now_ms(self) -> int:
         return self._node.now_ms
 
+    def stamp_ms(self) -> float:
+        return self._node.now_ms
+
 
 class Managing:
     """A node and its management handlers."""

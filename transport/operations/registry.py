@@ -144,8 +144,8 @@ class RegistryOperations:
                 accepted.append(instance)
             else:
                 failures.append(failed(instance, refusal, loose=request.loose))
-        outcome = self._registry.register(accepted, now_s=now_s, now_ms=self._clock.now_ms())
-        self._effects.written(outcome.entries, outcome.renewed, outcome.changes)
+        outcome = self._registry.register(accepted, now_s=now_s, now_ms=self._clock.stamp_ms())
+        self._effects.written(outcome.entries, outcome.changes)
         return self._answer(failures, None, loose=request.loose)
 
     def unregister(self, request: Request) -> Reply:
@@ -175,8 +175,8 @@ class RegistryOperations:
                     failed_keys.append(_failed_key(key, refusal))
                 elif self._rules.may_be_registered(key.service_id, key.instance_id):
                     keys.append(_key(key))
-        outcome = self._registry.unregister(keys, now_s=now_s, now_ms=self._clock.now_ms())
-        self._effects.written(outcome.entries, (), outcome.changes)
+        outcome = self._registry.unregister(keys, now_s=now_s, now_ms=self._clock.stamp_ms())
+        self._effects.written(outcome.entries, outcome.changes)
         return self._answer(failures, failed_keys, loose=request.loose)
 
     # Their parts

@@ -80,7 +80,7 @@ class ReplicationOperations:
         instances = decode(InstancesRequest, request.body).instances
         if not instances:
             return failure("bad-request", EMPTY_MESSAGE, "failedInstances", loose=request.loose)
-        now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
+        now_s, now_ms = self._clock.now_s(), self._clock.stamp_ms()
         lease_s = self._registry.lease_time(now_s)
         accepted: list[Instance] = []
         failures: list[bytes] = []
@@ -117,7 +117,7 @@ class ReplicationOperations:
                 failures.append(failed(instance, refusal, loose=request.loose))
             else:
                 keys.append(((instance.service_id or "").lower(), (instance.instance_id or "").lower()))
-        outcome = self._registry.unregister(keys, now_s=self._clock.now_s(), now_ms=self._clock.now_ms())
+        outcome = self._registry.unregister(keys, now_s=self._clock.now_s(), now_ms=self._clock.stamp_ms())
         self._effects.merged(outcome.entries, outcome.changes)
         return failures_answer(failures, loose=request.loose)
 

@@ -23,6 +23,9 @@ class StoppedClock:
     def now_ms(self) -> int:
         return NOW_MS
 
+    def stamp_ms(self) -> float:
+        return NOW_MS
+
 
 def operations(registry: Registry) -> RegistryOperations:
     return RegistryOperations(
