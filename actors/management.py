@@ -205,7 +205,7 @@ class ManagementWriter:
     async def _carry_out(self, batch: list[_Pending[Any] | _News]) -> None:
         """Plan, store, show, tell, answer: in this order."""
         now_ms = self._clock.now_ms()
-        draft = self._management.draft(now_ms=now_ms)
+        draft = self._management.draft(now_ms=self._clock.stamp_ms())
         writes = [message for message in batch if isinstance(message, _Pending)]
         planned = [write for write in writes if write.attempt(draft)]
         self._statistics.refused += len(writes) - len(planned)
@@ -217,6 +217,9 @@ class ManagementWriter:
         )
         applied = self._management.apply(records)
         self._management.audit.add(audits)
+        stored = set(records)
+        # What a peer brought meanwhile may be covered by a range tombstone among these, or cover some of these.
+        await self._write([record for record in applied.records if record not in stored], [])
         await self._announce(applied.effect)
         if records or audits:
             self._effects.recorded(records, audits)

@@ -10,7 +10,8 @@ from ..versions import HybridClock
 from .audit import AuditEntry
 from .errors import Refused
 from .kinds import Kind, Value
-from .records import Record
+from .ranges import RANGE, of_id, range_key
+from .records import ID_BITS, Record
 from .tables import Tables
 
 V = TypeVar("V", bound=Value)
@@ -29,9 +30,13 @@ class Staged:
 
 
 class Draft:
-    """Sees the tables with the planned changes on top. Nobody else sees these before they are committed."""
+    """Sees the tables with the planned changes on top. Nobody else sees these before they are committed.
 
-    def __init__(self, tables: Tables, *, clock: HybridClock, now_ms: int) -> None:
+    Whatever is put or removed gets a version of its own, also when it changes nothing here: at another node it may, and
+    of two decisions that were acknowledged the later one holds.
+    """
+
+    def __init__(self, tables: Tables, *, clock: HybridClock, now_ms: float) -> None:
         self._tables = tables
         self._clock = clock
         self.now_ms = now_ms
@@ -53,7 +58,7 @@ class Draft:
 
     def by_id(self, kind: Kind[V], id_: int) -> V | None:
         """The value of an id."""
-        key = self._staged_ids.get((kind.name, id_)) or self._tables[kind].keys_by_id.get(id_)
+        key = self._key(kind, id_)
         return None if key is None else self.get(kind, key)
 
     def find(self, kind: Kind[V], term: str) -> list[V]:
@@ -84,46 +89,55 @@ class Draft:
 
     # Writing
 
-    def put(self, kind: Kind[V], value: V, *, again: bool = False) -> V:
-        """Store a value under its key. What is stored already as it is stays, and keeps its version; unless it is
-        decided `again`, so that it also outlives an opposite decision that was taken elsewhere in between.
-
-        A value with `created` 0 keeps the place of the value it replaces, or gets the last one.
+    def put(self, kind: Kind[V], value: V) -> V:
+        """Store a value under its key. One with `created` 0 keeps the place of the value it replaces, or gets the last
+        one.
         """
         key = kind.key(value)
-        current = self.get(kind, key)
-        if value.created == 0 and current is not None:
-            value = msgspec.structs.replace(value, created=current.created)
-        if value == current and not again:
-            return value
         version = self._next_version(kind, key)
         if value.created == 0:
-            value = msgspec.structs.replace(value, created=version)
+            current = self.get(kind, key)
+            value = msgspec.structs.replace(value, created=version if current is None else current.created)
         self._staged_ids[kind.name, kind.id_of(key)] = key
         self._stage(kind.name, key, Staged(Record(kind.name, key, version, kind.encode(value)), value))
         return value
 
     def remove(self, kind: Kind[V], key: str) -> V | None:
-        """Leave a tombstone under a key. Returns the value that was there; without one there is no tombstone."""
+        """Leave a tombstone under a key, whatever is there. Returns the value that was."""
         current = self.get(kind, key)
-        if current is not None:
-            self._stage(kind.name, key, Staged(Record(kind.name, key, self._next_version(kind, key), None), None))
+        self._stage(kind.name, key, Staged(Record(kind.name, key, self._next_version(kind, key), None), None))
         return current
 
-    def bury(self, kind: Kind[V], key: str) -> None:
-        """Leave a tombstone under a key whatever is there: other nodes may hold what has not yet come here."""
-        self._stage(kind.name, key, Staged(Record(kind.name, key, self._next_version(kind, key), None), None))
+    def remove_id(self, kind: Kind[V], id_: int) -> V | None:
+        """The same by id, also of what only other nodes know."""
+        key = self._key(kind, id_)
+        if key is not None:
+            return self.remove(kind, key)
+        if 0 < id_ < 1 << ID_BITS:
+            self.remove_unknown(kind, of_id(id_))
+        return None
 
     def remove_all(self, kind: Kind[V], term: str) -> list[V]:
-        """Remove everything that is listed under a term. Returns it."""
+        """Remove everything that is listed under a term, here or elsewhere. Returns what was here."""
+        self.remove_unknown(kind, term)
         found = self.find(kind, term)
         for value in found:
             self.remove(kind, kind.key(value))
         return found
 
+    def remove_unknown(self, kind: Kind[V], term: str) -> None:
+        """Remove what other nodes list under a term and has not come here. The caller goes on with what did: each of it
+        must be removed, or put again.
+        """
+        key = range_key(kind, term)
+        self._stage(RANGE, key, Staged(Record(RANGE, key, self.next_version(), None), None))
+
     def next_version(self) -> int:
         """A version for a value that must tell its order among others."""
         return self._clock.next(self.now_ms)
+
+    def _key(self, kind: Kind[Any], id_: int) -> str | None:
+        return self._staged_ids.get((kind.name, id_)) or self._tables[kind].keys_by_id.get(id_)
 
     def _next_version(self, kind: Kind[Any], key: str) -> int:
         record = self._record(kind, key)

@@ -15,6 +15,7 @@ from .draft import Draft
 from .effects import Effect
 from .impact import Impact
 from .kinds import KINDS, Kind, Value
+from .ranges import RANGE
 from .records import Audit, Record, split_full_key
 from .rules import NO_RULES, ServiceRules, rules_of
 from .tables import Tables
@@ -29,7 +30,7 @@ class Applied:
     """What applying records did."""
 
     records: list[Record] = field(default_factory=list)
-    """Those that were newer than what was held."""
+    """Those that were newer than what was held, and the tombstones that range tombstones left."""
     effect: Effect = field(default_factory=Effect)
 
 
@@ -105,7 +106,7 @@ class Management:
 
     # Writing: a draft is planned, its records and audits are stored, then it is committed
 
-    def draft(self, *, now_ms: int) -> Draft:
+    def draft(self, *, now_ms: float) -> Draft:
         """A view in which writes can be planned."""
         return Draft(self.tables, clock=self.clock, now_ms=now_ms)
 
@@ -128,7 +129,8 @@ class Management:
         applied = Applied()
         impact = Impact(self.tables, self._visibility, self.region_key)
         fresh: list[tuple[Record, Value | None]] = []
-        for record, value in decoded:
+
+        def put(record: Record, value: Value | None) -> None:
             held = self.tables.record(record.full_key)
             if held is None or held.version < record.version:
                 self.clock.witness(record.version)
@@ -136,6 +138,16 @@ class Management:
                 old = self.tables.put(record, value)
                 impact.changed(record.kind, old, value)
                 fresh.append((record, value))
+
+        for record, value in decoded:
+            removed_at = 0 if value is None else self.tables.removed_at(record, value)
+            if removed_at > record.version:
+                put(Record(record.kind, record.key, removed_at, None), None)
+            else:
+                put(record, value)
+            if record.kind == RANGE:
+                for tombstone in self.tables.remains(record):
+                    put(tombstone, None)
         applied.records = [record for record, _ in fresh]
         applied.effect = impact.effect()
         if impact.operations_changed:

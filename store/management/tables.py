@@ -5,6 +5,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from ..digests import BUCKETS, Digests, bucket_of
 from .kinds import KINDS, Kind, Value
+from .ranges import RANGE, id_in, of_id, range_key, range_of
 from .records import Record, split_full_key
 
 V = TypeVar("V", bound=Value)
@@ -115,6 +116,25 @@ class Tables:
             return None
         old: Value | None = table.put(record, value)
         return old
+
+    def removed_at(self, record: Record, value: Value) -> int:
+        """The version of the newest range tombstone over a value; 0 when there is none."""
+        kind = self._tables[record.kind].kind
+        terms = (*kind.terms(value), of_id(kind.id_of(record.key)))
+        found = [self._foreign.get(f"{RANGE}\n{range_key(kind, term)}") for term in terms]
+        return max((each.version for each in found if each is not None), default=0)
+
+    def remains(self, tombstone: Record) -> list[Record]:
+        """The tombstones to be left by a range tombstone, one for each older value that is listed under its term."""
+        kind, term = range_of(tombstone)
+        table = self._tables.get(kind)
+        if table is None:
+            return []
+        id_ = id_in(term)
+        own = None if id_ is None else table.keys_by_id.get(id_)
+        keys = list(table.index.get(term, ())) if own is None else [own]
+        older = [key for key in keys if table.records[key].version < tombstone.version]
+        return [Record(kind, key, tombstone.version, None) for key in older]
 
     def forget_tombstones(self, before_version: int) -> list[Record]:
         """Drop tombstones older than a version. Returns them."""

@@ -1,17 +1,19 @@
 """Management on a cluster of two: whatever one node is told, the other does, and its subscribers hear of it."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from artemis.cluster.processes import free_ports
 
-from ..contract.nodes import NodeProcess, Settings
+from ..contract.building import place
+from ..contract.nodes import REGION, NodeProcess, Settings
 from ..contract.waiting import eventually
-from ..contract.wire import ask
+from ..contract.wire import RPC, ask, connected, post
 from ..pace import paced
 from .test_pulling_out import CAUSES, TOLD_ONE_BY_ONE, switch_of
 from .test_surviving import NAMES, decide_everything, picture
@@ -131,3 +133,91 @@ async def test_ids_are_the_same_on_both_nodes_whoever_makes_a_thing_first(pair: 
 
 async def status_of(world: World, path: str) -> int:
     return (await world.rest("GET", path)).status
+
+
+BACK_AND_FORTH: Final = 20
+
+
+async def settle(here: World, there: World) -> None:
+    """Wait until both nodes hold the same: what one of them is told last, the other shows."""
+    for one, other in ((here, there), (there, here)):
+        await one.register("marker", one.instance("i1"))
+        await eventually(partial(same, partial(has, other, "marker"), True))
+        await post(one.node, f"{RPC}/registry/unregister.json", {"instances": [one.instance("marker")]})
+        await eventually(partial(same, partial(has, other, "marker"), False))
+
+
+async def has(world: World, instance_id: str) -> bool:
+    return instance_id in await world.lookup()
+
+
+async def test_of_two_registrations_at_two_nodes_the_one_acknowledged_last_holds(pair: Pair) -> None:
+    here, there = pair
+    names = [f"back-{number}" for number in range(3 * BACK_AND_FORTH)]
+    up = [here.instance(name, status="up") for name in names]
+    await here.register(*up)
+    await eventually(partial(same, partial(has, there, names[-1]), True))
+    async with connected(here.node) as to_here, connected(there.node) as to_there:
+        for number, instance in enumerate(up):
+            first, second = (to_here, to_there) if number % 2 else (to_there, to_here)
+            for connection, status in ((first, "starting"), (second, "up")):
+                content = json.dumps({"instances": [{**instance, "status": status}]}).encode()
+                answer = await connection.ask("POST", f"{RPC}/registry/register.json", content)
+                assert answer.json["failedInstances"] is None
+    await settle(here, there)
+    for world in (here, there):
+        body = place(discoveryConfigs=[{"serviceId": world.service}])
+        (service,) = (await post(world.node, f"{RPC}/discovery/lookup.json", body))["services"]
+        shown = {each["instanceId"]: each["status"] for each in service["instances"]}
+        assert [name for name in names if shown[name] != "up"] == []
+
+
+async def test_what_is_set_at_one_node_and_set_back_at_the_other_at_once_is_as_it_was(pair: Pair) -> None:
+    """Group status, tag, waiting weight, and the canary's switch; at the other node each of them changes nothing."""
+    here, there = pair
+    groups = [await here.group(f"g{number}") for number in range(BACK_AND_FORTH)]
+    await here.rule("r", *((f"g{number}", 5) for number in range(BACK_AND_FORTH)))
+    rule_id = (await here.rpc("group/get-route-rules", serviceId=here.service))["routeRules"][0]["routeRuleId"]
+    await here.ok("POST", "management/canary/config", {"serviceId": here.service, "ipWhitelist": ["10.0.0.1"]})
+
+    async def set_all(world: World, number: int, *, back: bool) -> None:
+        group_id = groups[number]["groupId"]
+        key = {"serviceId": world.service, "regionId": REGION, "zoneId": world.zone, "name": f"g{number}"}
+        row = {**key, "appId": world.service, "status": "active" if back else "inactive"}
+        tags = [{"groupId": group_id, "tags": {"color": "red" if back else "blue"}}]
+        weight = {"groupId": group_id, "routeRuleId": rule_id, "unreleasedWeight": 5 if back else 7}
+        await world.rpc("group/update-groups", groups=[row])
+        await world.rpc("group/update-group-tags", groupTagsList=tags)
+        await world.rpc("group/update-route-rule-groups", routeRuleGroups=[weight])
+        await world.ok("POST", "management/canary/enable", {"serviceId": world.service, "enabled": back})
+
+    for number in range(BACK_AND_FORTH):
+        await set_all(here, number, back=True)
+    wanted = await everything(here)
+    await eventually(partial(same, partial(everything, there), wanted))
+    for number in range(BACK_AND_FORTH):
+        first, second = (here, there) if number % 2 else (there, here)
+        await set_all(first, number, back=False)
+        await set_all(second, number, back=True)
+    await settle(here, there)
+    for world in pair:
+        await eventually(partial(same, partial(everything, world), wanted))
+
+
+async def everything(world: World) -> list[Any]:
+    """Groups, tags, weights and canary of the service, without the times at which they were written."""
+    found = [
+        (await world.rpc("group/get-groups", serviceId=world.service))["groups"],
+        (await world.rpc("group/get-all-group-tags"))["allGroupTags"],
+        (await world.rpc("group/get-all-route-rule-groups"))["routeRuleGroups"],
+        await world.ok("GET", f"management/canary/config/{world.service}"),
+    ]
+    return [_timeless(each) for each in found]
+
+
+def _timeless(row: Any) -> Any:
+    if isinstance(row, list):
+        return [_timeless(each) for each in row]
+    if isinstance(row, dict):
+        return {name: _timeless(value) for name, value in row.items() if not name.endswith(("At", "Time"))}
+    return row

@@ -92,12 +92,16 @@ def test_a_draft_sees_what_was_planned_before_and_the_tables_do_not(node: Manage
     assert [m.instance_id for m in node.management.tables[GROUP_MEMBER].all()] == ["i2"]
 
 
-def test_writing_what_is_there_already_makes_no_new_version_but_an_audit(node: Managed) -> None:
-    node.group("g1")
+def test_writing_what_is_there_already_makes_a_version_and_an_audit_and_tells_nobody(node: Managed) -> None:
+    """That it reaches other nodes is in test_last_decisions.py."""
+    group = node.group("g1")
+    node.rule("r1", (group, 5))
     before = node.management.digests()
+    node.told()
+    count = len(audits(node))
     node.group("g1")
-    assert node.management.digests() == before
-    assert len(audits(node)) == 2
+    assert node.management.digests() != before
+    assert (len(audits(node)), node.told()) == (count + 1, [])
 
 
 def test_an_operation_is_decided_anew_though_it_changes_nothing_here() -> None:

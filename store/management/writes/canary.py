@@ -58,8 +58,10 @@ def update_canary_ips(
     group = _ensure_group(
         draft, Group(service_id=service, region_id=region_id, zone_id=CANARY_ZONE, name=app, app_id=app)
     )
-    if not draft.find(ROUTE_RULE_GROUP, of_group(group.group_id)):
-        link = RouteRuleGroup(route_rule_id=rule.rule_id, group_id=group.group_id, unreleased_weight=CANARY_WEIGHT)
+    links = draft.find(ROUTE_RULE_GROUP, of_group(group.group_id)) or [
+        RouteRuleGroup(route_rule_id=rule.rule_id, group_id=group.group_id, unreleased_weight=CANARY_WEIGHT)
+    ]
+    for link in links:
         draft.put(ROUTE_RULE_GROUP, link)
     if draft.get(CANARY, key_of(service)) is None:
         draft.put(CANARY, Canary(service_id=service, group_id=app, enabled=False))
@@ -157,13 +159,13 @@ def _configured(draft: Draft, who: Operator, service_id: str | None) -> Canary:
 def _ensure_rule(draft: Draft, wanted: RouteRule) -> RouteRule:
     before = draft.get(ROUTE_RULE, rule_key(wanted))
     if before is not None and before.is_active and before.strategy.lower() == WEIGHTED:
-        return before
+        return draft.put(ROUTE_RULE, before)
     return draft.put(ROUTE_RULE, msgspec.structs.replace(wanted, published=draft.next_version()))
 
 
 def _ensure_group(draft: Draft, wanted: Group) -> Group:
     before = draft.get(GROUP, group_key(wanted))
-    return before if before is not None and before.is_active else draft.put(GROUP, wanted)
+    return draft.put(GROUP, before if before is not None and before.is_active else wanted)
 
 
 def _note(

@@ -70,7 +70,7 @@ class RulesWork:
         plain = msgspec.structs.replace(before, title=before.title if before.title != before.name else None)
         changed = changes(plain, wanted, fields)
         if not changed:
-            return before
+            return self._draft.put(ROUTE_RULE, before)
         self._differences.note("~", "rule", rule_name(before), changed)
         kept = {name: getattr(wanted, name) for name in fields.values()}
         return store_rule(self._draft, self._who, msgspec.structs.replace(before, **kept))
@@ -78,6 +78,10 @@ class RulesWork:
     # Groups of a rule
 
     def _groups(self, rule: RouteRule, settings: Sequence[RuleGroupSetting], name: str) -> None:
+        self._draft.remove_unknown(ROUTE_RULE_GROUP, of_rule(rule.rule_id))
+        for link in self._all_links(rule):
+            if not self._is_shown(link):  # it counts again when its group comes back
+                self._draft.put(ROUTE_RULE_GROUP, link)
         links = [self._group(rule, setting, f"{name}.groups[{at}]") for at, setting in enumerate(settings)]
         check_twins(f"{name}.groups", [str(link.group_id) for link in links])
         wanted = [link.group_id for link in links]
@@ -113,15 +117,20 @@ class RulesWork:
             return store_link(self._draft, self._who, wanted)
         changed = changes(before, wanted, {"weight": "weight", "region": "region_id", "zone": "zone_id"})
         if not changed:
-            return before
+            return self._draft.put(ROUTE_RULE_GROUP, before)
         self._differences.note("~", "rule group", target, changed)
         return store_link(self._draft, self._who, wanted)
 
     def _links(self, rule: RouteRule) -> list[RouteRuleGroup]:
         """The parts of groups in a rule, but for those of deleted groups, which a document does not show."""
-        links = self._draft.find(ROUTE_RULE_GROUP, of_rule(rule.rule_id))
-        groups = [self._draft.by_id(GROUP, link.group_id) for link in links]
-        return [link for link, group in zip(links, groups, strict=True) if group is not None and not group.deleted]
+        return [link for link in self._all_links(rule) if self._is_shown(link)]
+
+    def _all_links(self, rule: RouteRule) -> list[RouteRuleGroup]:
+        return self._draft.find(ROUTE_RULE_GROUP, of_rule(rule.rule_id))
+
+    def _is_shown(self, link: RouteRuleGroup) -> bool:
+        group = self._draft.by_id(GROUP, link.group_id)
+        return group is not None and not group.deleted
 
     def _group_name(self, group_id: int) -> str:
         group = self._draft.by_id(GROUP, group_id)

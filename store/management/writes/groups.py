@@ -62,8 +62,11 @@ def delete_groups(draft: Draft, who: Operator, group_ids: Sequence[int | None] |
     who.require_all()
     for group_id in items("groupIds", group_ids):
         group = draft.by_id(GROUP, group_id)
-        if group is not None and not group.deleted:
+        if group is not None:
             store_group(draft, who, msgspec.structs.replace(group, deleted=True))
+        else:
+            draft.remove_id(GROUP, group_id)
+            note(draft, who, GROUP.name, str(group_id), before=None, after=None, fields={})
 
 
 def create_group(draft: Draft, who: Operator, given: GroupInput, group_type: str | None = None) -> Group:
@@ -141,9 +144,8 @@ def operate_group(draft: Draft, who: Operator, group_id: int, operation: str, *,
     """Add an operation to a group (everything in it is out), or end it."""
     before = draft.get(GROUP_OPERATION, key_of(str(group_id), operation))
     after: GroupOperation | None = None
-    # As with all operations: a decision that changes nothing here may change something elsewhere.
     if complete:
-        draft.bury(GROUP_OPERATION, key_of(str(group_id), operation))
+        draft.remove(GROUP_OPERATION, key_of(str(group_id), operation))
     else:
         if before is None:
             group_of(draft, group_id)
@@ -157,7 +159,6 @@ def operate_group(draft: Draft, who: Operator, group_id: int, operation: str, *,
                 token=who.token,
                 reason=who.reason,
             ),
-            again=True,
         )
     group = draft.by_id(GROUP, group_id)
     note(

@@ -51,7 +51,11 @@ def put_tag(draft: Draft, who: Operator, group_id: int, tag: str, value: str) ->
 
 
 def delete_tags(draft: Draft, who: Operator, *, group_id: int, tag: str | None, value: str | None) -> int:
-    """Delete the tags that match everything given; at least one thing must be. Returns how many there were."""
+    """Delete the tags that match everything given; at least one thing must be. Returns how many there were.
+
+    Without a value, those of the group go also where this node has not heard of them. A filter by value means values
+    that this node knows.
+    """
     who.check()
     wanted_tag, wanted_value = (tag or "").strip().lower(), (value or "").strip().lower()
     if not (group_id or wanted_tag or wanted_value):
@@ -65,6 +69,13 @@ def delete_tags(draft: Draft, who: Operator, *, group_id: int, tag: str | None, 
     for gone in found:
         draft.remove(GROUP_TAG, GROUP_TAG.key(gone))
         _note_tag(draft, who, gone, None)
+    if group_id and not wanted_value and not found:
+        if wanted_tag:
+            draft.remove(GROUP_TAG, key_of(str(group_id), identifier("tag", tag)))
+        else:
+            draft.remove_unknown(GROUP_TAG, of_group(group_id))
+        fields: dict[str, Field] = {"groupId": group_id, "tag": wanted_tag or None}
+        note(draft, who, GROUP_TAG.name, _path(draft, group_id), before=None, after=None, fields=fields)
     return len(found)
 
 
@@ -90,9 +101,11 @@ def delete_members(draft: Draft, who: Operator, ids: Sequence[int | None] | None
     """Unbind by id of the binding. Unknown ids are no error."""
     who.require_all()
     for id_ in items("groupInstanceIds", ids):
-        member = draft.by_id(GROUP_MEMBER, id_)
+        member = draft.remove_id(GROUP_MEMBER, id_)
         if member is not None:
-            remove_member(draft, who, member.group_id, member.instance_id)
+            _note_member(draft, who, member, None)
+        else:
+            note(draft, who, GROUP_MEMBER.name, str(id_), before=None, after=None, fields={"groupId": 0})
 
 
 def put_member(
@@ -106,7 +119,7 @@ def put_member(
     if before is not None and new:
         raise Conflict(f"the instance {name} is bound to the group already")
     wanted = GroupMember(group_id=group_id, instance_id=name, operator_id=who.operator_id)
-    after = before or draft.put(GROUP_MEMBER, wanted)
+    after = draft.put(GROUP_MEMBER, before or wanted)
     _note_member(draft, who, before, after)
     return after
 
@@ -121,14 +134,18 @@ def remove_member(draft: Draft, who: Operator, group_id: int, instance_id: str) 
 
 
 def set_members(draft: Draft, who: Operator, group_id: int, instance_ids: Sequence[str]) -> None:
-    """Bind exactly these instances to a group, and no others."""
+    """Bind exactly these instances to a group, and no others, of which this node may not know yet."""
     wanted = {instance_id.lower() for instance_id in instance_ids}
+    draft.remove_unknown(GROUP_MEMBER, of_group(group_id))
     for member in draft.find(GROUP_MEMBER, of_group(group_id)):
         if member.instance_id.lower() not in wanted:
             remove_member(draft, who, group_id, member.instance_id)
     for instance_id in instance_ids:
-        if draft.get(GROUP_MEMBER, key_of(str(group_id), instance_id)) is None:
+        before = draft.get(GROUP_MEMBER, key_of(str(group_id), instance_id))
+        if before is None:
             put_member(draft, who, group_id, instance_id)
+        else:
+            draft.put(GROUP_MEMBER, before)
 
 
 def _note_member(draft: Draft, who: Operator, before: GroupMember | None, after: GroupMember | None) -> None:
@@ -161,10 +178,11 @@ def delete_logical_instances(draft: Draft, who: Operator, ids: Sequence[int | No
     """Remove static instances by id. Unknown ids are no error."""
     who.require_all()
     for id_ in items("serviceInstanceIds", ids):
-        before = draft.by_id(LOGICAL_INSTANCE, id_)
+        before = draft.remove_id(LOGICAL_INSTANCE, id_)
         if before is not None:
-            draft.remove(LOGICAL_INSTANCE, LOGICAL_INSTANCE.key(before))
             _note_logical(draft, who, before, None)
+        else:
+            note(draft, who, LOGICAL_INSTANCE.name, str(id_), before=None, after=None, fields={"port": 0})
 
 
 def _checked(given: LogicalInstanceInput, prefix: str) -> LogicalInstance:

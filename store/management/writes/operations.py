@@ -1,7 +1,4 @@
-"""Pulling instances, servers and zones out of discovery, and in again. Several operations on one thing stack.
-
-Each decision is one of its own, also one that changes nothing here: on the other side of a partition it may.
-"""
+"""Pulling instances, servers and zones out of discovery, and in again. Several operations on one thing stack."""
 
 from ...addresses import canonical_ip
 from ..draft import Draft
@@ -43,7 +40,7 @@ def operate_instance(
     before = draft.get(INSTANCE_OPERATION, key)
     after: InstanceOperation | None = None
     if complete:
-        draft.bury(INSTANCE_OPERATION, key)
+        draft.remove(INSTANCE_OPERATION, key)
     else:
         after = draft.put(
             INSTANCE_OPERATION,
@@ -57,7 +54,6 @@ def operate_instance(
                 reason=who.reason,
                 operation_complete=echo_complete,
             ),
-            again=True,
         )
     note(
         draft,
@@ -91,7 +87,7 @@ def operate_server(
     before = draft.get(SERVER_OPERATION, key)
     after: ServerOperation | None = None
     if complete:
-        draft.bury(SERVER_OPERATION, key)
+        draft.remove(SERVER_OPERATION, key)
         for value in draft.find(SERVER_OPERATION, server_key(region, server)):
             if value.operation.lower() == name.lower():  # in another spelling of the address
                 draft.remove(SERVER_OPERATION, SERVER_OPERATION.key(value))
@@ -107,7 +103,6 @@ def operate_server(
                 reason=who.reason,
                 operation_complete=echo_complete,
             ),
-            again=True,
         )
     note(
         draft,
@@ -142,7 +137,7 @@ def operate_zone(
     before = draft.get(ZONE_OPERATION, key)
     after: ZoneOperation | None = None
     if complete:
-        draft.bury(ZONE_OPERATION, key)
+        draft.remove(ZONE_OPERATION, key)
     else:
         after = draft.put(
             ZONE_OPERATION,
@@ -156,7 +151,6 @@ def operate_zone(
                 token=who.token,
                 reason=who.reason,
             ),
-            again=True,
         )
     note(
         draft,
@@ -177,6 +171,7 @@ def pull_in_instance(
     """End every operation on an instance, whatever it is called. Returns how many there were."""
     region, service, instance = _texts(region_id, service_id, instance_id)
     found = draft.find(INSTANCE_OPERATION, key_of(region, service, instance))
+    draft.remove_unknown(INSTANCE_OPERATION, key_of(region, service, instance))
     for operation in [value.operation for value in found] or [who.operation or "pullin"]:
         operate_instance(
             draft,
@@ -194,6 +189,7 @@ def pull_in_server(draft: Draft, who: Operator, *, region_id: str | None, server
     """End every operation on a server. Returns how many there were."""
     region, server = _texts(region_id, server_id)
     found = draft.find(SERVER_OPERATION, server_key(region, server))
+    draft.remove_unknown(SERVER_OPERATION, server_key(region, server))
     for operation in [value.operation for value in found] or [who.operation or "pullin"]:
         operate_server(draft, who, region_id=region, server_id=server, operation=operation, complete=True)
     return len(found)
@@ -205,6 +201,7 @@ def pull_in_zone(
     """End every operation on a zone, of this service or of those for all services. Returns how many there were."""
     region, service, zone = _texts(region_id, service_id, zone_id)
     found = draft.find(ZONE_OPERATION, key_of(region, service, zone))
+    draft.remove_unknown(ZONE_OPERATION, key_of(region, service, zone))
     for operation in [value.operation for value in found] or [who.operation or "pullin"]:
         operate_zone(draft, who, region_id=region, service_id=service, zone_id=zone, operation=operation, complete=True)
     return len(found)

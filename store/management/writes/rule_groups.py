@@ -57,10 +57,12 @@ def delete_rule_groups(draft: Draft, who: Operator, link_ids: Sequence[int | Non
     """Unbind by id of the binding. Unknown ids are no error."""
     who.require_all()
     for link_id in items("routeRuleGroupIds", link_ids):
-        link = draft.by_id(ROUTE_RULE_GROUP, link_id)
+        link = draft.remove_id(ROUTE_RULE_GROUP, link_id)
         if link is not None:
-            draft.remove(ROUTE_RULE_GROUP, ROUTE_RULE_GROUP.key(link))
             _note_link(draft, who, link, None, link.unreleased_weight)
+        else:
+            fields: dict[str, Field] = {"routeRuleId": 0, "groupId": 0}
+            note(draft, who, ROUTE_RULE_GROUP.name, str(link_id), before=None, after=None, fields=fields)
 
 
 def create_rule_with_groups(

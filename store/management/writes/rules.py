@@ -53,8 +53,11 @@ def delete_rules(draft: Draft, who: Operator, rule_ids: Sequence[int | None] | N
     who.require_all()
     for rule_id in items("routeRuleIds", rule_ids):
         rule = draft.by_id(ROUTE_RULE, rule_id)
-        if rule is not None and not rule.deleted:
+        if rule is not None:
             store_rule(draft, who, msgspec.structs.replace(rule, deleted=True))
+        else:
+            draft.remove_id(ROUTE_RULE, rule_id)
+            note(draft, who, ROUTE_RULE.name, str(rule_id), before=None, after=None, fields={})
 
 
 # As the REST API writes

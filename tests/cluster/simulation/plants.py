@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -15,8 +16,10 @@ from artemis.actors.reconciler import Reconciler, Round
 from artemis.actors.sweeper import LeaseSweeper
 from artemis.actors.teller import Teller
 from artemis.store.changes import ServiceChange
+from artemis.store.instances import Instance, encode_instance
 from artemis.store.leases import Entry
 from artemis.store.management.draft import Draft
+from artemis.store.management.kinds import Kind, Value
 from artemis.store.registry import Registry, SweepOutcome
 from artemis.store.table import InstanceTable, Outcome
 
@@ -36,7 +39,7 @@ def expiry_is_replicated(patch: pytest.MonkeyPatch) -> None:
             if entry.live and entry.deadline_s <= lease_s
         ]
         outcome = self._registry.unregister(due, now_s=now_s, now_ms=now_ms)
-        self._effects.written(outcome.entries, (), outcome.changes)
+        self._effects.written(outcome.entries, outcome.changes)
         return SweepOutcome()
 
     patch.setattr(LeaseSweeper, "_step", step)
@@ -142,9 +145,45 @@ def pushes_are_skipped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Broadcaster, "post", skip)
 
 
-def decisions_that_change_nothing_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+def removals_of_the_unknown_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Found by simulation: a pull-in on the side of a partition that does not know of the pull-out leaves no trace."""
-    patch.setattr(Draft, "bury", lambda self, kind, key: self.remove(kind, key))
+    remove = Draft.remove
+
+    def remove_known(self: Draft, kind: Kind[Any], key: str) -> Value | None:
+        return None if self.get(kind, key) is None else remove(self, kind, key)
+
+    patch.setattr(Draft, "remove", remove_known)
+
+
+def decisions_that_change_nothing_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """What is stored already as an operator wants it makes no version, and loses to what others were told before."""
+    put = Draft.put
+
+    def put_changed(self: Draft, kind: Kind[Any], value: Value) -> Value:
+        current: Value | None = self.get(kind, kind.key(value))
+        if current is not None and msgspec.structs.replace(value, created=current.created) == current:
+            return current
+        changed: Value = put(self, kind, value)
+        return changed
+
+    patch.setattr(Draft, "put", put_changed)
+
+
+def registrations_that_change_nothing_only_renew(patch: pytest.MonkeyPatch) -> None:
+    """The same with the data of instances."""
+    register = Registry.register
+
+    def register_changed(self: Registry, instances: Sequence[Instance], *, now_s: float, now_ms: float) -> Outcome:
+        changed: list[Instance] = []
+        for instance in instances:
+            entry = self.find((instance.service_id or "").lower(), (instance.instance_id or "").lower())
+            if entry is not None and entry.live and entry.json == encode_instance(instance):
+                self.renew(entry.service.key, entry.key, lease_s=self.lease_time(now_s))
+            else:
+                changed.append(instance)
+        return register(self, changed, now_s=now_s, now_ms=now_ms)
+
+    patch.setattr(Registry, "register", register_changed)
 
 
 def _no_anti_entropy(patch: pytest.MonkeyPatch) -> None:
@@ -171,6 +210,8 @@ PLANTS = {
 
 FOUND = {
     "removals": removals_are_not_remembered,
+    "unknown": removals_of_the_unknown_are_forgotten,
     "decisions": decisions_that_change_nothing_are_forgotten,
+    "registrations": registrations_that_change_nothing_only_renew,
 }
 """Bugs of our own, planted again, and one that every such system has had."""

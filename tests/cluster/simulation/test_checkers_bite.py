@@ -35,7 +35,7 @@ def search(first: int) -> Iterable[Result]:
 
 FOUND_CASES = [
     pytest.param("removals", {"UnregisterSticks"}, 3, id="removals are not remembered"),
-    pytest.param("decisions", {"ManagementKept"}, 54, id="decisions that change nothing here are forgotten"),
+    pytest.param("unknown", {"ManagementKept"}, 54, id="removals of what is not known here are forgotten"),
 ]
 
 
