@@ -148,8 +148,8 @@ def _by_peer(
     return each
 
 
-def publish_rpc_peers(metrics: Metrics, peers: "Mapping[str, RpcPeer]") -> None:
-    """What nodes of the original system were told, if there are any."""
+def publish_rpc_peers(metrics: Metrics, peers: "Mapping[str, RpcPeer]", *, refused: Mapping[str, int]) -> None:
+    """What nodes of the original system were told, if there are any, and what they told and was `refused`, by code."""
 
     def each(choose: "Callable[[RpcStatistics], float]") -> Callable[[], Mapping[Labels, float]]:
         return lambda: {url: choose(peer.statistics()) for url, peer in peers.items()}
@@ -158,6 +158,18 @@ def publish_rpc_peers(metrics: Metrics, peers: "Mapping[str, RpcPeer]") -> None:
     metrics.counters("artemis_rpc_peer_heartbeats", "Heartbeats told.", ("peer",), each(lambda s: s.heartbeats))
     metrics.counters("artemis_rpc_peer_batches", "Requests that carried them.", ("peer",), each(lambda s: s.batches))
     metrics.counters("artemis_rpc_peer_retries", "Calls repeated.", ("peer",), each(lambda s: s.retries))
-    metrics.counters("artemis_rpc_peer_dropped", "News too old, or refused.", ("peer",), each(lambda s: s.dropped))
+    metrics.counters("artemis_rpc_peer_dropped", "News it refused for good.", ("peer",), each(lambda s: s.dropped))
+    metrics.counters(
+        "artemis_rpc_peer_imports_refused",
+        "Instances it knows that were not taken over.",
+        ("peer",),
+        each(lambda s: s.import_refused),
+    )
+    metrics.counters(
+        "artemis_replication_refused",
+        "Instances that nodes of the original system replicate and this node does not take.",
+        ("code",),
+        lambda: dict(refused),
+    )
     metrics.counters("artemis_rpc_peer_bytes_sent", "In requests.", ("peer",), each(lambda s: s.bytes_sent))
     metrics.gauges("artemis_rpc_peer_waiting", "News that waits.", ("peer",), each(lambda s: s.waiting))

@@ -151,7 +151,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
         clock=core.clock,
         addresses=config.cluster.dial,
     )
-    publish_rpc_peers(metrics, rpc_peers)
+    publish_rpc_peers(metrics, rpc_peers, refused=api.replication.refused)
     return Node(
         core=core,
         node_id=node_id,

@@ -22,7 +22,15 @@ from artemis.transport.sockets import SocketRoute
 from .config import Config
 from .core import Core
 from .keys import shown_values
-from .settings import client_address, instance_rules, limit_of, may_replicate, peer_addresses, session_settings
+from .settings import (
+    client_address,
+    instance_rules,
+    limit_of,
+    may_replicate,
+    peer_addresses,
+    peer_rules,
+    session_settings,
+)
 
 RPC = "/artemis/api"
 REST = "/api"
@@ -35,6 +43,7 @@ class CoreApi:
     routes: list[Route]
     sockets: list[SocketRoute]
     sessions: Sessions
+    replication: ReplicationOperations
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
         registry,
         core.effects,
         clock,
-        rules=instance_rules(config, allow_other_zones=True),
+        rules=peer_rules(config),
         limit_of=limit_of(config, "replication"),
         admits=may_replicate(config, facts.peer_addresses),
         secrets=config.cluster.known_secrets,
@@ -108,7 +117,7 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
         routes += _management_routes(core, standing, router)
     if guard is not None:
         routes = [guard.guarded(route) for route in routes]
-    return CoreApi(routes, _sockets(config, sessions), sessions)
+    return CoreApi(routes, _sockets(config, sessions), sessions, replication)
 
 
 def _guard(core: Core) -> CallerGuard | None:

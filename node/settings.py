@@ -10,7 +10,7 @@ from artemis.store.management.audit import AuditLimits
 from artemis.store.preservation import PreservationSettings
 from artemis.store.registry import RegistrySettings
 from artemis.transport.limits import Limits
-from artemis.transport.operations.rules import InstanceRules
+from artemis.transport.operations.rules import PEER_LIMITS, InstanceLimits, InstanceRules
 from artemis.transport.push import SessionSettings
 from artemis.transport.requests import Caller
 from artemis.transport.responses import Cors
@@ -52,17 +52,25 @@ def audit_limits(config: Config) -> AuditLimits:
 
 
 def instance_rules(config: Config, *, allow_other_zones: bool) -> InstanceRules:
+    """For what clients register, and who may ask."""
     limits = config.limits
     return InstanceRules(
         region_id=config.node.region,
         zone_id=config.node.zone,
         allow_other_zones=allow_other_zones,
         instances_max=limits.instances_per_request,
-        id_characters_max=limits.id_characters,
-        url_characters_max=limits.url_characters,
-        metadata_entries_max=limits.metadata_entries,
-        metadata_bytes_max=limits.metadata_bytes,
+        limits=InstanceLimits(
+            id_characters=limits.id_characters,
+            url_characters=limits.url_characters,
+            metadata_entries=limits.metadata_entries,
+            metadata_bytes=limits.metadata_bytes,
+        ),
     )
+
+
+def peer_rules(config: Config) -> InstanceRules:
+    """For what nodes of the original system replicate."""
+    return InstanceRules(region_id=config.node.region, zone_id=config.node.zone, limits=PEER_LIMITS)
 
 
 def server_limits(config: Config) -> Limits:

@@ -9,7 +9,7 @@ from .conftest import StartNode
 from .flavours import FORCED_DOWN, GUARDED, SECRET, STRICT
 from .matching import Containing, Including
 from .nodes import REGION, NodeProcess
-from .wire import REST, RPC, ask, encoded, get, rpc
+from .wire import REST, RPC, ask, encoded, get, post, rpc
 
 CALLS = ("register", "heartbeat", "unregister")
 
@@ -143,3 +143,33 @@ async def test_where_there_is_a_secret_only_nodes_that_cannot_send_it_replicate_
     answer = await ask(node, "POST", f"{RPC}/replication/registry/register.json", body)
     assert answer.status == status
     assert await ids_of(node, name) == (["i1"] if status == 200 else [])
+
+
+async def test_what_another_node_took_is_not_refused_for_its_size(node: NodeProcess, name: str) -> None:
+    large = instance(
+        name, url="http://x/" + "u" * 5_000, metadata={f"k{number}": "v" for number in range(70)}, machineName="m" * 500
+    )
+    for prefix in (RPC, REST):
+        answer = await post(node, f"{prefix}/registry/register.json", {"instances": [large]})
+        assert answer["failedInstances"][0]["errorCode"] == "bad-request", "clients are held to the narrow limits"
+    for call in ("register", "heartbeat"):
+        assert (await replicate(node, call, large))["responseStatus"] == SUCCESS
+    assert await instances_of(node, name) == [large]
+
+
+async def test_what_no_node_can_have_taken_is_refused_counted_and_told_seldom(start_node: StartNode, name: str) -> None:
+    node = start_node({})
+    monsters = [instance(name, f"i{number}", metadata={"k": "v" * 600_000}) for number in range(3)]
+    for monster in monsters:
+        answer = await replicate(node, "register", monster, instance(name, "good"))
+        assert [failed["errorCode"] for failed in answer["failedInstances"]] == ["bad-request"]
+    await replicate(node, "heartbeat", instance(name, regionId="other"))
+    assert await ids_of(node, name) == ["good"]
+    metrics = (await ask(node, "GET", "/metrics")).body.decode()
+    for code, count in (("bad-request", 3.0), ("no-permission", 1.0)):
+        (line,) = [line for line in metrics.splitlines() if "replication_refused_total{" in line and code in line]
+        assert line.endswith(f" {count}")
+    said = [event["message"] for event in node.events() if "replicates were refused" in event["message"]]
+    assert len(said) == 1, "once in ten seconds"
+    assert said[0].startswith("1 instances that 127.0.0.1 replicates were refused; the last is ")
+    assert "600001 bytes" in said[0]

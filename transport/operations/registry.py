@@ -137,7 +137,7 @@ class RegistryOperations:
                 continue
             refusal = (
                 self._refuse(instance, loose=request.loose)
-                or self._rules.refuse_content(instance)
+                or self._rules.limits.refuse(instance)
                 or self._refuse_if_full(instance)
             )
             if refusal is None:
@@ -162,7 +162,7 @@ class RegistryOperations:
             refusal = self._refuse(instance, loose=request.loose)
             if refusal is not None:
                 failures.append(failed(instance, refusal, loose=request.loose))
-            elif self._rules.may_be_registered(instance.service_id, instance.instance_id):
+            elif self._rules.limits.allow_ids(instance.service_id, instance.instance_id):
                 keys.append(_key(instance))
         failed_keys: list[bytes] | None = None
         if request.loose and ask.instance_keys:
@@ -173,7 +173,7 @@ class RegistryOperations:
                 refusal = self._refuse_key(key)
                 if refusal is not None:
                     failed_keys.append(_failed_key(key, refusal))
-                elif self._rules.may_be_registered(key.service_id, key.instance_id):
+                elif self._rules.limits.allow_ids(key.service_id, key.instance_id):
                     keys.append(_key(key))
         outcome = self._registry.unregister(keys, now_s=now_s, now_ms=self._clock.stamp_ms())
         self._effects.written(outcome.entries, outcome.changes)

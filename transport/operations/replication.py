@@ -1,9 +1,12 @@
 """The replication endpoints of the original system: what its nodes send to ours (RPC contract 1.5, REST rows 12-15).
 
 Nothing that comes in here goes out again to other nodes: that is how this protocol prevents loops. Node status and
-zone are not checked, the region is. A heartbeat of an unknown lease registers the instance.
+zone are not checked, the region is. A heartbeat of an unknown lease registers the instance. What was taken elsewhere
+may be as large as any node's limits allow; what is refused all the same is counted, and the log says so.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
 from typing import Final
@@ -16,12 +19,15 @@ from artemis.store.registry import Registry
 
 from ..errors import ClientError
 from ..requests import Handler, Reply, Request, Route
+from ..seldom import Seldom
 from .answers import RATE_LIMITED_MESSAGE, answer, encode_json, failure
 from .cluster import PlaceRequest
 from .decoding import decode
 from .pacing import Pace
 from .registry import EMPTY_MESSAGE, InstancesRequest
 from .rules import InstanceRules, Refusal, failed, failures_answer
+
+logger = logging.getLogger(__name__)
 
 SECRET_HEADER: Final = b"x-artemis-secret"
 OPERATIONS: Final = ("register", "heartbeat", "unregister", "get-services")
@@ -48,6 +54,9 @@ class ReplicationOperations:
         self._rules = rules
         self._limiters = {name: RateLimiter(limit_of(name)) for name in OPERATIONS}
         self._admits = admits
+        self._warnings = Seldom()
+        self.refused: Counter[str] = Counter()
+        """Instances that peers replicate and this node does not take, by error code."""
         self._secrets = [secret.encode() for secret in secrets]
 
     def _begin(self, operation: str, request: Request) -> Reply | None:
@@ -87,7 +96,7 @@ class ReplicationOperations:
         for instance in instances:
             if instance is None:
                 continue
-            refusal = self._refuse(instance)
+            refusal = self._refuse(instance, request)
             if refusal is not None:
                 failures.append(failed(instance, refusal, loose=request.loose))
                 continue
@@ -112,7 +121,7 @@ class ReplicationOperations:
         for instance in instances:
             if instance is None:
                 continue
-            refusal = self._refuse(instance)
+            refusal = self._refuse(instance, request)
             if refusal is not None:
                 failures.append(failed(instance, refusal, loose=request.loose))
             else:
@@ -145,11 +154,22 @@ class ReplicationOperations:
                 )
         return answer(b'"services":[' + b",".join(services) + b"]", loose=request.loose)
 
-    def _refuse(self, instance: Instance) -> Refusal | None:
+    def _refuse(self, instance: Instance, request: Request) -> Refusal | None:
         region = self._rules.foreign_region(instance.region_id)
-        if region is not None:
-            return "no-permission", region
-        return self._rules.refuse_blank(instance) or self._rules.refuse_content(instance)
+        refusal: Refusal | None = ("no-permission", region) if region is not None else None
+        refusal = refusal or self._rules.refuse_blank(instance) or self._rules.limits.refuse(instance)
+        if refusal is not None:
+            self.refused[refusal[0]] += 1
+            count = self._warnings.due(self._clock.now_s())
+            if count:
+                logger.warning(
+                    "%d instances that %s replicates were refused; the last is %.200r: %.200r",
+                    count,
+                    request.caller.ip,
+                    instance.text(),
+                    refusal[1],
+                )
+        return refusal
 
     def routes(self, prefix: str, *, loose: bool) -> list[Route]:
         """The routes under `/artemis/api` or `/api`."""

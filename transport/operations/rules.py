@@ -1,6 +1,7 @@
 """What an instance must be like to be registered here, and the words in which it is refused."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -13,17 +14,65 @@ Refusal = tuple[ErrorCode, str]
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceLimits:
+    """How large an instance may be. Lengths in characters, metadata in bytes of UTF-8."""
+
+    id_characters: int = 256
+    url_characters: int = 2048
+    metadata_entries: int = 64
+    metadata_bytes: int = 16 * 1024
+
+    def allow_ids(self, service_id: str | None, instance_id: str | None) -> bool:
+        """Whether there can be an instance of this identity: nothing else is worth a tombstone, or travels to peers."""
+        ids = (service_id or "", instance_id or "")
+        return ids[0] != ALL_SERVICES and all(len(text) <= self.id_characters and text.isprintable() for text in ids)
+
+    def refuse(self, instance: Instance) -> Refusal | None:
+        """Texts must be printable and within their limits, and no service is called like all of them."""
+        if instance.service_id == ALL_SERVICES:
+            return "bad-request", f"serviceId {ALL_SERVICES} means all services: no instance can be registered under it"
+        for name in ("region_id", "zone_id", "group_id", "service_id", "instance_id", "machine_name", "ip"):
+            value: str | None = getattr(instance, name)
+            if value is not None and (len(value) > self.id_characters or not value.isprintable()):
+                return "bad-request", _explain(name, value, self.id_characters)
+        for name in ("url", "health_check_url", "protocol", "status"):
+            value = getattr(instance, name)
+            if value is not None and (len(value) > self.url_characters or not value.isprintable()):
+                return "bad-request", _explain(name, value, self.url_characters)
+        # Whoever asks for an id, or operates on it, is taken without the blanks around it.
+        for name, value in (("service_id", instance.service_id), ("instance_id", instance.instance_id)):
+            if value is not None and value != value.strip():
+                return "bad-request", f"{_wire(name)} begins or ends with a blank"
+        if not -(2**31) <= instance.port < 2**31:
+            return "bad-request", f"port {instance.port} is no port number"
+        return self._refuse_metadata(instance.metadata) if instance.metadata else None
+
+    def _refuse_metadata(self, metadata: dict[str, str | None]) -> Refusal | None:
+        if len(metadata) > self.metadata_entries:
+            message = f"metadata has {len(metadata)} entries, at most {self.metadata_entries} are allowed"
+            return "bad-request", message
+        size = sum(len(key.encode()) + len((value or "").encode()) for key, value in metadata.items())
+        if size > self.metadata_bytes:
+            return "bad-request", f"metadata has {size} bytes, at most {self.metadata_bytes} are allowed"
+        return None
+
+
+PEER_LIMITS: Final = InstanceLimits(
+    id_characters=1000, url_characters=65_536, metadata_entries=65_536, metadata_bytes=1 << 19
+)
+"""For what peers replicate: as wide as the limits of clients can be configured. What another node took from a client is
+refused only when no node could have taken it."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceRules:
-    """Where instances may be from, and how large they may be. Lengths in characters, metadata in bytes of UTF-8."""
+    """Where instances may be from, and how large they may be."""
 
     region_id: str
     zone_id: str
     allow_other_zones: bool = True
     instances_max: int = 1000
-    id_characters_max: int = 256
-    url_characters_max: int = 2048
-    metadata_entries_max: int = 64
-    metadata_bytes_max: int = 16 * 1024
+    limits: InstanceLimits = InstanceLimits()
 
     def refuse_place(self, instance: Instance) -> Refusal | None:
         """Instances of another region are never ours; those of another zone only if that is allowed."""
@@ -52,42 +101,6 @@ class InstanceRules:
             ("serviceId", instance.service_id), ("instanceId", instance.instance_id), ("url", instance.url)
         )
         return None if name is None else ("internal-service-error", f"Exception: instance.{name} is blank")
-
-    def may_be_registered(self, service_id: str | None, instance_id: str | None) -> bool:
-        """Whether there can be an instance of this identity: nothing else is worth a tombstone, or travels to peers."""
-        ids = (service_id or "", instance_id or "")
-        return ids[0] != ALL_SERVICES and all(
-            len(text) <= self.id_characters_max and text.isprintable() for text in ids
-        )
-
-    def refuse_content(self, instance: Instance) -> Refusal | None:
-        """Texts must be printable and within their limits, and no service is called like all of them."""
-        if instance.service_id == ALL_SERVICES:
-            return "bad-request", f"serviceId {ALL_SERVICES} means all services: no instance can be registered under it"
-        for name in ("region_id", "zone_id", "group_id", "service_id", "instance_id", "machine_name", "ip"):
-            value: str | None = getattr(instance, name)
-            if value is not None and (len(value) > self.id_characters_max or not value.isprintable()):
-                return "bad-request", _explain(name, value, self.id_characters_max)
-        for name in ("url", "health_check_url", "protocol", "status"):
-            value = getattr(instance, name)
-            if value is not None and (len(value) > self.url_characters_max or not value.isprintable()):
-                return "bad-request", _explain(name, value, self.url_characters_max)
-        # Whoever asks for an id, or operates on it, is taken without the blanks around it.
-        for name, value in (("service_id", instance.service_id), ("instance_id", instance.instance_id)):
-            if value is not None and value != value.strip():
-                return "bad-request", f"{_wire(name)} begins or ends with a blank"
-        if not -(2**31) <= instance.port < 2**31:
-            return "bad-request", f"port {instance.port} is no port number"
-        return self._refuse_metadata(instance.metadata) if instance.metadata else None
-
-    def _refuse_metadata(self, metadata: dict[str, str | None]) -> Refusal | None:
-        if len(metadata) > self.metadata_entries_max:
-            message = f"metadata has {len(metadata)} entries, at most {self.metadata_entries_max} are allowed"
-            return "bad-request", message
-        size = sum(len(key.encode()) + len((value or "").encode()) for key, value in metadata.items())
-        if size > self.metadata_bytes_max:
-            return "bad-request", f"metadata has {size} bytes, at most {self.metadata_bytes_max} are allowed"
-        return None
 
 
 def _explain(name: str, value: str, characters_max: int) -> str:

@@ -1,8 +1,8 @@
 """The calls of the RPC dialect: one function per endpoint of a node of the original system, bodies gzipped."""
 
 import gzip
-from collections.abc import Sequence
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import httpx
 import msgspec
@@ -22,10 +22,13 @@ CONNECT_S: Final = 1.0
 GZIP_LEVEL: Final = 1
 """Fast: these bodies cross a local network."""
 
-RETRIED_NEVER: Final = frozenset(
-    {"bad-request", "no-permission", "internal-service-error", "service-unavailable", "data-not-found"}
-)
-"""Error codes that the same call will meet again."""
+LATER: Final = frozenset({"rate-limited", "service-unavailable", "unknown"})
+"""Error codes that say nothing of what was asked: the node cannot now."""
+FOR_GOOD: Final = frozenset({"bad-request", "no-permission"})
+"""Error codes that the same call will meet again. Any other may be due to one instance, or to the node."""
+
+CODES: Final = {400: "bad-request", 413: "bad-request", 429: "rate-limited", 500: "internal-service-error"}
+"""What a status other than 200 means."""
 
 HEADERS: Final = {
     "content-type": "application/json",
@@ -38,12 +41,24 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 
 class RpcFailed(Exception):
-    """A call did not succeed. `again` tells whether it may the next time; `refused`, that nobody listens there."""
+    """A call did not succeed, with this error code. `refused` tells that nobody listens there."""
 
-    def __init__(self, reason: str, *, again: bool = True, refused: bool = False) -> None:
+    def __init__(self, reason: str, *, code: str = "unknown", refused: bool = False) -> None:
         super().__init__(reason)
-        self.again = again
+        self.reason = reason
+        self.code = code
         self.refused = refused
+
+
+class Refusal(NamedTuple):
+    """One instance of a call was not taken."""
+
+    code: str
+    reason: str
+
+
+Refusals = Mapping[tuple[str, str], Refusal]
+"""By service id and instance id, both in lower case."""
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -52,7 +67,13 @@ class _Status(msgspec.Struct, rename="camel"):
     message: str | None = None
 
 
+class _Key(msgspec.Struct, rename="camel"):
+    service_id: str | None = None
+    instance_id: str | None = None
+
+
 class _FailedInstance(msgspec.Struct, rename="camel"):
+    instance: _Key | None = None
     error_code: str | None = None
     error_message: str | None = None
 
@@ -103,17 +124,17 @@ class RpcCalls:
             raise RpcFailed("an answer without a node status")
         return answer.node_status
 
-    async def register(self, instance: bytes) -> None:
-        """One instance (JSON) was registered here."""
-        await self._write("register", [instance], timeout_s=WRITE_S)
+    async def register(self, instances: Sequence[bytes]) -> Refusals:
+        """These instances (JSON) were registered here."""
+        return await self._write("register", instances, timeout_s=WRITE_S)
 
-    async def unregister(self, instance: bytes) -> None:
-        """One instance (JSON) was removed here."""
-        await self._write("unregister", [instance], timeout_s=WRITE_S)
+    async def unregister(self, instances: Sequence[bytes]) -> Refusals:
+        """These instances (JSON) were removed here."""
+        return await self._write("unregister", instances, timeout_s=WRITE_S)
 
-    async def heartbeat(self, instances: Sequence[bytes]) -> None:
+    async def heartbeat(self, instances: Sequence[bytes]) -> Refusals:
         """These instances (JSON) were heard of here."""
-        await self._write("heartbeat", instances, timeout_s=HEARTBEAT_S)
+        return await self._write("heartbeat", instances, timeout_s=HEARTBEAT_S)
 
     async def services(self, region_id: str, zone_id: str) -> list[Instance]:
         """All instances that the node knows."""
@@ -123,15 +144,18 @@ class RpcCalls:
         _check(answer.response_status)
         return [instance for service in answer.services or () for instance in service.instances or ()]
 
-    async def _write(self, operation: str, instances: Sequence[bytes], *, timeout_s: float) -> None:
+    async def _write(self, operation: str, instances: Sequence[bytes], *, timeout_s: float) -> Refusals:
         body = b'{"instances":[' + b",".join(instances) + b"]}"
         path = f"/artemis/api/replication/registry/{operation}.json"
         answer = await self._post(path, body, _WriteAnswer, timeout_s=timeout_s)
         _check(answer.response_status)
-        if len(instances) == 1 and answer.failed_instances:
-            failed = answer.failed_instances[0]
-            code = failed.error_code or "unknown"
-            raise RpcFailed(f"{code}: {failed.error_message}", again=code not in RETRIED_NEVER)
+        return {
+            ((failed.instance.service_id or "").lower(), (failed.instance.instance_id or "").lower()): Refusal(
+                failed.error_code or "unknown", failed.error_message or ""
+            )
+            for failed in answer.failed_instances or ()
+            if failed.instance is not None
+        }
 
     async def _post(self, path: str, body: bytes, answer: type[A], *, timeout_s: float) -> A:
         content = gzip.compress(body, GZIP_LEVEL, mtime=0)
@@ -147,11 +171,11 @@ class RpcCalls:
         except httpx.RequestError as error:  # of the connection, or a body that is not compressed as it says
             raise RpcFailed(str(error) or type(error).__name__) from None
         if response.status_code != 200:
-            raise RpcFailed(f"HTTP {response.status_code}", again=response.status_code >= 500)
+            raise RpcFailed(f"HTTP {response.status_code}", code=CODES.get(response.status_code, "unknown"))
         try:
             return decode(answer, response.content, any_size=True)
         except ClientError as error:
-            raise RpcFailed(f"an answer that is none: {error.message}", again=False) from None
+            raise RpcFailed(f"an answer that is none: {error.message}") from None
 
 
 def open_client(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -167,7 +191,7 @@ def open_client(transport: httpx.AsyncBaseTransport | None = None) -> httpx.Asyn
 def _check(status: _Status) -> None:
     if status.status == "fail":
         code = status.error_code or "unknown"
-        raise RpcFailed(f"{code}: {status.message}", again=code not in RETRIED_NEVER)
+        raise RpcFailed(f"{code}: {status.message}", code=code)
 
 
 def _is_refusal(error: BaseException | None) -> bool:

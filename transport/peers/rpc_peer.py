@@ -1,42 +1,47 @@
 """A peer of the original system: told over its replication endpoints, so that a running cluster can be moved over.
 
-As that system does it: registrations and removals one per request, heartbeats in batches, retried until they are 5 s
-old; the node is asked every 5 s how it is, and gets nothing while it cannot register. A heartbeat carries the whole
-instance, so what was lost is made good by the next one. Records and audits have no place in this dialect.
+Registrations and removals leave at once, as many in one request as have come together, and wait for as long as it
+takes: until the node takes them, or something newer is known, or the instance is forgotten here. The node is asked
+every 5 s how it is, and gets nothing while it cannot register. A heartbeat carries the whole instance, so a lost one is
+made good by the next. Records and audits have no place in this dialect.
+
+Calls go out one after the other: a heartbeat that overtakes a removal would bring the instance back.
 """
 
 import logging
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import httpx
-import msgspec
 import trio
 
 from artemis.actors.clock import Clock
 from artemis.actors.frames import Word
-from artemis.store.instances import ALL_SERVICES, Instance
+from artemis.store.instances import Instance
 from artemis.store.leases import Entry
 from artemis.store.management.records import Audit, Record
 
-from .rpc_calls import NodeStatus, RpcCalls, RpcFailed, open_client
+from ..seldom import Seldom
+from .rpc_calls import FOR_GOOD, LATER, Refusal, Refusals, RpcCalls, RpcFailed, open_client
+from .rpc_news import News, Waiting
+from .rpc_words import can_register, is_taken, removed, word
 
 logger = logging.getLogger(__name__)
 
 POLL_S: Final = 5.0
-EXPIRY_S: Final = 5.0
-"""News that could not be told for so long is dropped; the next heartbeat brings the instance all the same."""
+HEARTBEAT_AGE_S: Final = 5.0
+"""A heartbeat that could not be told for so long is dropped: the next one is due."""
+LATE_S: Final = 5.0
+"""When registrations and removals wait for longer, the log says so."""
 RETRY_S: Final = 0.2
+"""The first pause after a failed call; the next ones are longer, up to POLL_S."""
 BATCH: Final = 250
-"""Heartbeats in one request, as many as the original takes."""
+"""Instances in one request, as many as the original takes for heartbeats."""
+BATCH_BYTES: Final = 1 << 20
+"""Of their JSON. A single larger instance still goes."""
 BATCH_S: Final = 1.0
 """How long heartbeats are collected."""
-WORKERS: Final = 4
-"""Requests under way at a time. News of one instance is always with the same worker, and so stays in order."""
-WAITING_MAX: Final = 100_000
-"""Instances that wait to be told, for each worker. The oldest is dropped for one more."""
 IMPORT_SLICE: Final = 100
 
 
@@ -60,49 +65,18 @@ class RpcStatistics:
     batches: int = 0
     retries: int = 0
     dropped: int = 0
-    """News too old to be told, or refused for good."""
+    """News that the node refused for good."""
     imported: int = 0
+    import_refused: int = 0
+    """Instances that it knows and we do not take."""
     polls_failed: int = 0
     waiting: int = 0
     requests: int = 0
     bytes_sent: int = 0
 
 
-ID_CHARACTERS_MAX: Final = 1000
-"""Of what an old node knows, instances with longer ids are left out: a key of ours has 4096 at most."""
-
-
-class _Queue:
-    """Entries to tell, each once, with the time at which its oldest untold news happened."""
-
-    def __init__(self) -> None:
-        self._since: dict[Entry, float] = {}
-        self._offered = trio.Event()
-
-    def __len__(self) -> int:
-        return len(self._since)
-
-    def offer(self, entry: Entry, since_s: float) -> bool:
-        """Put an entry in. False when another one had to go for it."""
-        self._since.setdefault(entry, since_s)
-        self._offered.set()
-        if len(self._since) <= WAITING_MAX:
-            return True
-        del self._since[next(iter(self._since))]
-        return False
-
-    def take(self, limit: int) -> list[tuple[Entry, float]]:
-        """The oldest ones."""
-        taken = [item for item, _ in zip(self._since.items(), range(limit), strict=False)]
-        for entry, _ in taken:
-            del self._since[entry]
-        return taken
-
-    async def wait(self) -> None:
-        """Wait until there is something."""
-        while not self._since:
-            self._offered = trio.Event()
-            await self._offered.wait()
+Part = tuple[Callable[[Sequence[bytes]], Awaitable[Refusals]], bool, Sequence[Waiting]]
+"""A call, whether it tells of live instances, and the instances."""
 
 
 class RpcPeer:
@@ -130,8 +104,12 @@ class RpcPeer:
         self._clock = clock
         self._take_over = take_over
         self._transport = transport
-        self._changes = [_Queue() for _ in range(WORKERS)]
-        self._heartbeats = _Queue()
+        self._changes = News()
+        self._deferred: dict[Entry, float] = {}
+        """What only the node's refusal of it alone holds up. It is told again after the next poll."""
+        self._heartbeats = News()
+        self._line = trio.Lock()
+        self._late, self._refusals = Seldom(60.0), Seldom()
         self._serves = False
         self._turned = trio.Event()
         self._counted = RpcStatistics()
@@ -146,15 +124,14 @@ class RpcPeer:
         """These entries were registered or removed here."""
         now_s = self._clock.now_s()
         for entry in entries:
-            worker = zlib.crc32(entry.full_key.encode()) % WORKERS
-            self._counted.dropped += not self._changes[worker].offer(entry, now_s)
+            self._changes.offer(entry, now_s)
 
     def offer_renewals(self, entries: Iterable[Entry]) -> None:
         """These leases were renewed here."""
         if self._serves:
             now_s = self._clock.now_s()
             for entry in entries:
-                self._counted.dropped += not self._heartbeats.offer(entry, now_s)
+                self._heartbeats.offer(entry, now_s)
 
     def offer_records(self, records: Iterable[Record]) -> None:
         """The dialect has no words for it."""
@@ -164,7 +141,7 @@ class RpcPeer:
 
     def statistics(self) -> RpcStatistics:
         counted = self._counted
-        counted.waiting = sum(map(len, self._changes)) + len(self._heartbeats)
+        counted.waiting = len(self._changes) + len(self._deferred) + len(self._heartbeats)
         if self._calls is not None:
             counted.requests, counted.bytes_sent = self._calls.requests, self._calls.bytes_sent
         return counted
@@ -177,16 +154,17 @@ class RpcPeer:
             calls = self._calls = RpcCalls(self._address, client)
             nursery.start_soon(self._poll, calls, name=f"poll {self.url}")
             nursery.start_soon(self._tell_heartbeats, calls, name=f"heartbeats {self.url}")
-            for number, queue in enumerate(self._changes):
-                nursery.start_soon(self._tell_changes, calls, queue, name=f"changes {number} {self.url}")
+            nursery.start_soon(self._tell_changes, calls, name=f"changes {self.url}")
 
     async def _poll(self, calls: RpcCalls) -> None:
         while True:
             began_s = self._clock.now_s()
             try:
                 status = await calls.node_status()
-                self._hub.polled(self.url, _word(status, self._clock.now_ms()))
-                self._turn(serves=_can_register(status))
+                self._hub.polled(self.url, word(status, self._clock.now_ms()))
+                deferred, self._deferred = self._deferred, {}
+                self._changes.put_back(deferred.items())
+                self._turn(serves=can_register(status))
                 if not self._hub.is_synchronised and status.status == "up":
                     await self._import(calls)
             except RpcFailed as failed:
@@ -203,7 +181,12 @@ class RpcPeer:
 
     async def _import(self, calls: RpcCalls) -> None:
         """Cold start: take over everything the peer knows."""
-        instances = [i for i in await calls.services(self._region_id, self._zone_id) if _has_identity(i)]
+        known = await calls.services(self._region_id, self._zone_id)
+        instances = [instance for instance in known if is_taken(instance)]
+        refused = len(known) - len(instances)
+        if refused:
+            self._counted.import_refused += refused
+            logger.warning("%d instances that %s knows are not taken over: no ids, or too large", refused, self.url)
         for start in range(0, len(instances), IMPORT_SLICE):
             self._take_over(instances[start : start + IMPORT_SLICE])
             await trio.lowlevel.checkpoint()
@@ -211,94 +194,114 @@ class RpcPeer:
         logger.info("took over %d instances from %s", len(instances), self.url)
         self._hub.synchronised(self.url)
 
-    async def _tell_changes(self, calls: RpcCalls, queue: _Queue) -> None:
+    async def _tell_changes(self, calls: RpcCalls) -> None:
+        pause_s = RETRY_S
         while True:
-            await queue.wait()
-            entry, since_s = queue.take(1)[0]
-            if self._clock.now_s() - since_s > EXPIRY_S:
-                self._counted.dropped += 1
-                continue
+            await self._changes.wait()
             if not self._serves:
-                queue.offer(entry, since_s)
-                await self._pause()
+                self._complain("it takes no registrations now")
+                with trio.move_on_after(LATE_S):
+                    await self._turned.wait()
                 continue
+            batch = self._changes.take(BATCH, BATCH_BYTES)
             try:
-                if entry.live:
-                    await calls.register(entry.json)
-                elif not entry.gone:
-                    await calls.unregister(_removed(entry, self._region_id, self._zone_id))
-                self._counted.told += 1
+                await self._tell(self._changes, (calls.unregister, False, batch), (calls.register, True, batch))
+                pause_s = RETRY_S
             except RpcFailed as failed:
-                if not failed.again:
-                    logger.warning("%s does not take %r: %s", self.url, entry, failed)
-                    self._counted.dropped += 1
-                    continue
-                self._counted.retries += 1
-                queue.offer(entry, since_s)
-                await trio.sleep(RETRY_S)
+                self._complain(str(failed))
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, POLL_S)
 
     async def _tell_heartbeats(self, calls: RpcCalls) -> None:
         while True:
             await self._heartbeats.wait()
             await trio.sleep(BATCH_S)
             # What is offered while these are being told belongs to the next batch.
-            for _ in range(-(-len(self._heartbeats) // BATCH)):
-                await self._tell_batch(calls, self._heartbeats.take(BATCH))
+            left = len(self._heartbeats)
+            while left > 0 and (batch := self._heartbeats.take(min(BATCH, left), BATCH_BYTES)):
+                left -= len(batch)
+                oldest_s = self._clock.now_s() - HEARTBEAT_AGE_S
+                fresh = [item for item in batch if item[1] >= oldest_s]
+                try:
+                    await self._tell(self._heartbeats, (calls.heartbeat, True, fresh))
+                except RpcFailed:
+                    break
 
-    async def _tell_batch(self, calls: RpcCalls, batch: Sequence[tuple[Entry, float]]) -> None:
-        oldest_s = self._clock.now_s() - EXPIRY_S
-        fresh = [(entry, since_s) for entry, since_s in batch if entry.live and since_s >= oldest_s]
-        if not fresh:
-            return
-        try:
-            await calls.heartbeat([entry.json for entry, _ in fresh])
-            self._counted.heartbeats += len(fresh)
+    async def _tell(self, queue: News, *parts: Part) -> None:
+        """Tell everybody in these parts. Raises RpcFailed when the node cannot now; what is left is in the queue again.
+
+        A call that is refused for what is in it is divided, until it is known which instance it is.
+        """
+        left, told = list(parts), 0
+        async with self._line:
+            while left:
+                write, live, items = left.pop()
+                items = [item for item in items if item[0].live == live and not item[0].gone]
+                if not items:
+                    continue
+                try:
+                    refusals = await write([self._body(entry) for entry, _ in items])
+                except RpcFailed as failed:
+                    if failed.code in LATER:
+                        left.append((write, live, items))
+                    elif len(items) > 1:
+                        half = len(items) // 2
+                        left += [(write, live, items[half:]), (write, live, items[:half])]
+                        continue
+                    else:
+                        self._not_taken(queue, items[0], Refusal(failed.code, failed.reason))
+                        if told or failed.code in FOR_GOOD:
+                            continue
+                        # Whatever was tried was refused: it is the node.
+                    self._counted.retries += 1
+                    for _, live, items in left:
+                        queue.put_back(item for item in items if item[0].live == live)
+                    raise
+                told += self._taken(queue, items, refusals)
+
+    def _taken(self, queue: News, items: Sequence[Waiting], refusals: Refusals) -> int:
+        told = len(items)
+        for item in items if refusals else ():
+            refusal = refusals.get((item[0].service.key, item[0].key))
+            if refusal is not None:
+                told -= 1
+                self._not_taken(queue, item, refusal)
+        if queue is self._changes:
+            self._counted.told += told
+        else:
+            self._counted.heartbeats += told
             self._counted.batches += 1
-        except RpcFailed as failed:
-            if failed.again:
-                self._counted.retries += 1
-                for entry, since_s in fresh:
-                    self._heartbeats.offer(entry, since_s)
+        return told
 
-    async def _pause(self) -> None:
-        """Wait until the peer can be told something again, but look from time to time what has become too old."""
-        with trio.move_on_after(EXPIRY_S / 4):
-            await self._turned.wait()
+    def _not_taken(self, queue: News, item: Waiting, refusal: Refusal) -> None:
+        entry, since_s = item
+        if queue is self._changes and refusal.code not in FOR_GOOD:
+            self._deferred[entry] = since_s
+        else:
+            self._counted.dropped += 1
+        count = self._refusals.due(self._clock.now_s())
+        if count:
+            logger.warning(
+                "%s did not take %d instances of ours; the last is %r, %.50s: %.300s",
+                self.url,
+                count,
+                entry,
+                refusal.code,
+                refusal.reason,
+            )
 
+    def _complain(self, reason: str) -> None:
+        """Say that news waits, if it has waited for long."""
+        now_s = self._clock.now_s()
+        oldest_s = self._changes.oldest_s()
+        if oldest_s is not None and now_s - oldest_s >= LATE_S and self._late.due(now_s):
+            logger.warning(
+                "%d registrations and removals wait for %s, the oldest for %.0f s, until it takes them: %.300s",
+                len(self._changes),
+                self.url,
+                now_s - oldest_s,
+                reason,
+            )
 
-def _has_identity(instance: Instance) -> bool:
-    """Whether an instance has ids that other nodes of ours take for ids; one that has not would end our links."""
-    ids = (instance.service_id or "", instance.instance_id or "")
-    return ids[0] != ALL_SERVICES and all(
-        text and text.isprintable() and len(text) <= ID_CHARACTERS_MAX for text in ids
-    )
-
-
-def _can_register(status: NodeStatus) -> bool:
-    if status.status in ("up", "down"):
-        return status.status == "up"
-    return bool(status.can_service_registry)
-
-
-def _word(status: NodeStatus, now_ms: int) -> Word:
-    return Word(
-        status=status.status or "unknown",
-        now_ms=now_ms,
-        can_register=status.can_service_registry,
-        can_discover=status.can_service_discovery,
-        allow_register=status.allow_registry_from_other_zone is not False,
-        allow_discover=status.allow_discovery_from_other_zone is not False,
-    )
-
-
-def _removed(entry: Entry, region_id: str, zone_id: str) -> bytes:
-    """An instance that is gone, as far as its identity matters; the original wants a url, whatever it is."""
-    return msgspec.json.encode(
-        {
-            "regionId": region_id,
-            "zoneId": entry.zone_key or zone_id,
-            "serviceId": entry.service.service_id,
-            "instanceId": entry.key,
-            "url": "unregistered",
-        }
-    )
+    def _body(self, entry: Entry) -> bytes:
+        return entry.json if entry.live else removed(entry, self._region_id, self._zone_id)

@@ -15,13 +15,16 @@ from artemis.actors.frames import Word
 from artemis.actors.supervisor import open_supervisor
 from artemis.actors.sweeper import LeaseSweeper
 from artemis.store.instances import Instance
+from artemis.store.leases import Entry, ServiceTable
 from artemis.store.registry import Registry, RegistrySettings
 from artemis.store.versions import HybridClock, origin_of
+from artemis.transport.peers.rpc_news import News
 from artemis.transport.peers.rpc_peer import RpcPeer
 
 from ...actors.cluster_world import SkewedClock, eventually, instance
 
 SUCCESS = {"status": "success", "message": "", "errorCode": "success"}
+CHOKED = {"status": "fail", "message": "java.lang.NullPointerException", "errorCode": "internal-service-error"}
 URL = "http://old:8080"
 
 
@@ -36,6 +39,11 @@ class OldNode:
         self.known: list[dict[str, object]] = []
         self.answer: Callable[[str], httpx.Response | None] = lambda operation: None
         self.polls = 0
+        self.seconds = 0.0
+        """How long it takes for a call."""
+        self.chokes_on: set[str] = set()
+        """Instances for which a whole call is answered with an internal error."""
+        self.refuses: dict[str, str] = {}
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
         await trio.lowlevel.checkpoint()
@@ -53,12 +61,33 @@ class OldNode:
         if operation == "services":
             services = [{"serviceId": "svc", "instances": self.known, "logicInstances": None}]
             return httpx.Response(200, json={"services": services, "responseStatus": SUCCESS})
-        self.calls.append((operation, [i["instanceId"] for i in body["instances"]]))
+        names = [i["instanceId"] for i in body["instances"]]
+        await trio.sleep(self.seconds)
+        if not self.chokes_on.isdisjoint(names):
+            return httpx.Response(200, json={"failedInstances": None, "responseStatus": CHOKED})
+        self.calls.append((operation, names))
         self.times.append(trio.current_time())
-        return httpx.Response(200, json={"failedInstances": None, "responseStatus": SUCCESS})
+        codes = {name.lower(): code for name, code in self.refuses.items()}
+        failed = [
+            {"instance": each, "errorCode": codes[each["instanceId"].lower()], "errorMessage": "no"}
+            for each in body["instances"]
+            if each["instanceId"].lower() in codes
+        ]
+        return httpx.Response(200, json={"failedInstances": failed or None, "responseStatus": SUCCESS})
 
     def told(self, operation: str) -> list[list[str]]:
         return [names for what, names in self.calls if what == operation]
+
+
+def failing(call: str) -> Callable[[str], httpx.Response | None]:
+    """The connection breaks whenever this is asked."""
+
+    def answer(operation: str) -> httpx.Response | None:
+        if operation == call:
+            raise httpx.ReadError("connection reset")
+        return None
+
+    return answer
 
 
 class NoGzip(httpx.AsyncByteStream):
@@ -127,8 +156,9 @@ class Scene:
         outcome = self.registry.register(instances, now_s=self.clock.now_s(), now_ms=self.clock.now_ms())
         self.peer.offer_states(outcome.entries)
 
-    def unregister(self, name: str) -> None:
-        outcome = self.registry.unregister([("svc", name)], now_s=self.clock.now_s(), now_ms=self.clock.now_ms())
+    def unregister(self, *names: str) -> None:
+        keys = [("svc", name) for name in names]
+        outcome = self.registry.unregister(keys, now_s=self.clock.now_s(), now_ms=self.clock.now_ms())
         self.peer.offer_states(outcome.entries)
 
     def heartbeat(self, *names: str) -> None:
@@ -149,11 +179,11 @@ async def open_scene(
         yield scene
 
 
-async def test_registrations_and_removals_are_told_one_by_one_and_at_once(autojump_clock: MockClock) -> None:
+async def test_registrations_and_removals_are_told_together_and_at_once(autojump_clock: MockClock) -> None:
     async with open_scene() as scene:
         scene.register("i1", "i2")
         await trio.sleep(0.1)
-        assert sorted(scene.old.told("register")) == [["i1"], ["i2"]]
+        assert scene.old.told("register") == [["i1", "i2"]]
         scene.unregister("i1")
         await trio.sleep(0.1)
         assert scene.old.told("unregister") == [["i1"]]
@@ -181,38 +211,158 @@ async def test_heartbeats_are_told_in_batches(autojump_clock: MockClock) -> None
         assert [len(batch) for batch in batches] == [250, 250, 100]
 
 
-async def test_a_node_that_cannot_register_is_told_nothing_until_it_can(autojump_clock: MockClock) -> None:
+async def test_a_node_that_cannot_register_is_told_everything_once_it_can(autojump_clock: MockClock) -> None:
     async with open_scene() as scene:
+        scene.register("gone", "early")
+        await trio.sleep(0.1)
         scene.old.status, scene.old.can_register = "starting", None
         await trio.sleep(5)
-        scene.register("early")
-        await trio.sleep(6)
+        scene.old.calls.clear()
+        scene.unregister("gone")
+        scene.register("news")
+        await trio.sleep(60)
+        assert scene.old.calls == []
         scene.old.status = "up"
-        scene.register("late")
         await trio.sleep(5)
-        assert scene.old.told("register") == [["late"]]
-        assert scene.peer.statistics().dropped == 1
+        assert sorted(scene.old.calls) == [("register", ["news"]), ("unregister", ["gone"])]
+        assert scene.peer.statistics().dropped == 0
 
 
-async def test_a_lost_call_is_retried_until_the_news_is_five_seconds_old(autojump_clock: MockClock) -> None:
-    def lost(operation: str) -> httpx.Response | None:
-        if operation == "register":
-            raise httpx.ReadError("connection reset")
-        return None
-
+async def test_a_lost_call_is_retried_for_as_long_as_it_takes_and_the_log_says_so(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_scene() as scene:
-        scene.old.answer = lost
         scene.register("i1")
-        await trio.sleep(3)
+        await trio.sleep(0.1)
+        scene.old.answer = failing("unregister")
+        scene.unregister("i1")
+        await trio.sleep(60)
+        assert scene.old.told("unregister") == []
+        warnings = [record.getMessage() for record in caplog.records if "wait for" in record.getMessage()]
+        assert len(warnings) == 1, "once a minute, from the fifth second on"
+        assert warnings[0].startswith(f"1 registrations and removals wait for {URL}, the oldest for ")
         scene.old.answer = lambda operation: None
-        await eventually(lambda: scene.old.told("register") == [["i1"]], within_s=1)
-        scene.old.answer = lost
+        await eventually(lambda: scene.old.told("unregister") == [["i1"]], within_s=6)
+        assert scene.peer.statistics().waiting == 0
+
+
+async def test_what_became_obsolete_meanwhile_is_not_told(autojump_clock: MockClock) -> None:
+    async with open_scene() as scene, open_supervisor() as supervisor:
+        sweeper = LeaseSweeper(scene.registry, Effects(), scene.clock, interval_s=0.5)
+        supervisor.start("sweeper", lambda: sweeper)
+        scene.old.answer = failing("register")
+        scene.register("expires", "removed", "changes")
+        scene.old.status = "down"
+        await trio.sleep(6)
+        scene.unregister("removed", "changes")
+        await trio.sleep(640)  # longer than tombstones live
+        scene.register("changes")
+        assert scene.registry.entry_count == 1
+        scene.old.answer = lambda operation: None
+        scene.old.status = "up"
+        await trio.sleep(6)
+        assert scene.old.calls == [("register", ["changes"])]
+
+
+def test_what_waits_is_bounded_by_the_instances_that_there_are() -> None:
+    news, service = News(), ServiceTable("svc", "svc", revision=1)
+    for number in range(100_000):
+        entry = Entry(service, f"i{number}")
+        entry.gone = number % 100 > 0
+        news.offer(entry, float(number))
+        assert len(news) <= 2 * max(1000, number // 100) + 2
+    assert news.oldest_s() == 0.0
+
+
+@pytest.mark.parametrize("seconds", [0.5, 9.0])
+async def test_a_thousand_removals_reach_a_slow_node(autojump_clock: MockClock, seconds: float) -> None:
+    names = [f"i{number}" for number in range(1000)]
+    async with open_scene() as scene:
+        scene.register(*names)
+        await eventually(lambda: scene.peer.statistics().told == 1000, within_s=5)
+        scene.old.seconds = seconds
+        scene.unregister(*names)
+        scene.heartbeat(*names)
+        await eventually(lambda: scene.peer.statistics().waiting == 0, within_s=60)
+        await eventually(lambda: len(scene.old.told("unregister")) == 4, within_s=60)
+        assert sorted(name for batch in scene.old.told("unregister") for name in batch) == sorted(names)
+        assert scene.peer.statistics().dropped == 0
+
+
+async def test_a_heartbeat_never_overtakes_a_removal(autojump_clock: MockClock) -> None:
+    """The old node would register the instance again, from the data that the heartbeat carries."""
+    async with open_scene() as scene:
+        scene.register("i1")
+        await trio.sleep(1)
+        scene.old.seconds = 1.5
+        scene.heartbeat("i1")
+        await trio.sleep(1.1)  # the heartbeat is under way
+        scene.unregister("i1")
+        await trio.sleep(5)
+        assert [operation for operation, _ in scene.old.calls] == ["register", "heartbeat", "unregister"]
         scene.register("i2")
-        await trio.sleep(8)
-        scene.old.answer = lambda operation: None
-        await trio.sleep(8)
-        assert scene.old.told("register") == [["i1"]]
+        await trio.sleep(5)
+        scene.heartbeat("i2")
+        scene.unregister("i2")
+        await trio.sleep(5)
+        assert scene.old.calls[-1] == ("unregister", ["i2"]), "a heartbeat of what is gone is not told"
+
+
+async def test_one_instance_that_the_node_chokes_on_does_not_hold_up_the_others(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_scene() as scene:
+        scene.old.chokes_on = {"i7"}
+        scene.register(*(f"i{number}" for number in range(100)))
+        await trio.sleep(2)
+        told = {name for batch in scene.old.told("register") for name in batch}
+        assert len(told) == 99
+        assert scene.peer.statistics().waiting == 1
+        assert any("did not take 1 instances of ours" in record.getMessage() for record in caplog.records)
+        scene.old.chokes_on = set()
+        await eventually(lambda: ["i7"] in scene.old.told("register"), within_s=11)
+        assert scene.peer.statistics().waiting == 0
+
+
+async def test_what_the_node_refuses_among_others_is_counted_and_told_no_more(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_scene() as scene:
+        scene.old.refuses = {"I7": "no-permission", "i8": "unknown"}
+        scene.register(*(f"I{number}" for number in range(10)))
+        await trio.sleep(20)
         assert scene.peer.statistics().dropped == 1
+        assert scene.old.told("register")[1:], "what is not refused for good is tried again"
+        assert {name for batch in scene.old.told("register")[1:] for name in batch} == {"I8"}
+        warnings = [record.getMessage() for record in caplog.records if "did not take" in record.getMessage()]
+        assert len(warnings) == 2, "not one for each"
+        assert warnings[0].startswith(f"{URL} did not take 1 instances of ours; the last is <Entry svc/i7")
+        assert warnings[0].endswith("no-permission: no")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 404])
+async def test_a_node_that_answers_errors_while_it_starts_hears_everything_afterwards(
+    autojump_clock: MockClock, status: int
+) -> None:
+    async with open_scene() as scene:
+        scene.old.answer = lambda operation: None if operation == "node" else httpx.Response(status)
+        scene.register(*(f"i{number}" for number in range(1000)))
+        await trio.sleep(4)
+        asked = scene.peer.statistics().requests
+        assert asked < 60, "a node in trouble is spared"
+        scene.old.answer = lambda operation: None
+        await eventually(lambda: scene.peer.statistics().waiting == 0, within_s=15)
+        assert scene.peer.statistics().dropped == 0
+        assert {name for batch in scene.old.told("register") for name in batch} == {f"i{n}" for n in range(1000)}
+
+
+async def test_large_instances_go_in_smaller_batches(autojump_clock: MockClock) -> None:
+    async with open_scene() as scene:
+        large = [instance("svc", f"i{number}", metadata={"k": "x" * 300_000}) for number in range(5)]
+        outcome = scene.registry.register(large, now_s=scene.clock.now_s(), now_ms=scene.clock.now_ms())
+        scene.peer.offer_states(outcome.entries)
+        await trio.sleep(1)
+        assert [len(batch) for batch in scene.old.told("register")] == [3, 2]
 
 
 @pytest.mark.parametrize(("code", "again"), [("rate-limited", True), ("no-permission", False), ("unknown", True)])
@@ -261,7 +411,8 @@ async def test_ids_that_would_end_our_own_links_are_not_taken_over(autojump_cloc
     ]
     async with open_scene(synchronised=False, known=known) as scene:
         await eventually(lambda: scene.hub.is_synchronised)
-        assert set(scene.registry.services["svc"].entries) == {"good", " "}
+        assert set(scene.registry.services["svc"].entries) == {"good"}
+        assert scene.peer.statistics().import_refused == 3
 
 
 @pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")  # httpx leaves them when decoding fails
