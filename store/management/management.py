@@ -171,7 +171,9 @@ class Management:
     def problem(self, full_key: str, version: int, json: bytes | None) -> str | None:
         """Why this cannot be a record that another node sends; None when it can."""
         kind, key = split_full_key(full_key)
-        if self.tables.named(kind) is None:
+        if kind == RANGE and json is not None:
+            return "a range tombstone has no value"
+        if kind != RANGE and self.tables.named(kind) is None:
             return "of a kind that this version does not know"
         if not key or key != key.lower():
             return "the key is not in lower case"

@@ -13,7 +13,7 @@ from .kinds import Kind
 from .records import Record, key_of
 
 RANGE: Final = "range-tombstone"
-"""As the kind of a record. Nodes that do not know it keep it and pass it on, and learn the tombstones that it left."""
+"""As the kind of a record. Nodes that do not know it refuse it, and learn the tombstones that it left."""
 
 _ID: Final = "id "
 

@@ -22,6 +22,7 @@ from artemis.cluster.simulation.network import Network, Weather
 from artemis.store.changes import ServiceChange
 from artemis.store.instances import Instance
 from artemis.store.management.audit import AuditEntry
+from artemis.store.management.draft import Plan
 from artemis.store.management.management import Management
 from artemis.store.management.records import Audit, Record
 from artemis.store.preservation import PreservationSettings
@@ -155,6 +156,13 @@ class Node:
         audits = self.management.seal([AuditEntry(kind=record.kind, target=record.key)], now_ms=self.clock.now_ms())
         self.management.audit.add(audits)
         self.effects.recorded(applied.records, audits)
+
+    def plan(self, plan: Plan[object]) -> None:
+        """An operator's write is carried out here."""
+        draft = self.management.draft(now_ms=self.clock.stamp_ms())
+        draft.attempt(plan)
+        for record in draft.records():
+            self.decide(record)
 
     def names(self, service: str) -> list[str]:
         """What discovery would answer, by instance."""

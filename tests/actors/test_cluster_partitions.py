@@ -4,6 +4,7 @@ import trio
 from trio.testing import MockClock
 
 from artemis.store.instances import decode_instance
+from artemis.store.management.kinds import GROUP, Group
 
 from .cluster_world import SkewedClock, World, all_up, eventually, instance, open_world
 
@@ -215,3 +216,18 @@ async def test_news_of_what_changed_nothing_is_told_at_once_as_a_state(autojump_
         assert there is not None
         assert here.version == there.version
         assert world["b"].changes.kinds("svc") == pushed == ["new"]
+
+
+async def test_a_removal_by_id_holds_for_what_the_node_had_not_heard_of(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c") as world:
+        world.network.partition(["a"], ["b", "c"])
+        group = Group(service_id="svc", region_id="lab", zone_id="z", name="g1")
+        world["a"].plan(lambda draft: draft.put(GROUP, group))
+        await trio.sleep(0.001)
+        world["b"].plan(lambda draft: draft.remove_id(GROUP, group.group_id))
+        await trio.sleep(1)
+        world.network.heal()
+        await eventually(lambda: world.is_meshed() and world.agree(), within_s=15)
+        assert [list(node.management.tables[GROUP].values) for node in world.nodes.values()] == [[], [], []]
+        tombstone, range_tombstone = sorted(world["c"].management.tables.records(), key=lambda record: record.kind)
+        assert (tombstone.key, tombstone.version) == ("svc\nlab\nz\ng1", range_tombstone.version)
