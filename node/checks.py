@@ -73,7 +73,7 @@ def _secrets(config: Config) -> Iterator[Problem]:
 
 
 def _access(config: Config) -> Iterator[Problem]:
-    if config.cors.credentials and "*" in config.cors.origins:
+    if config.cors.credentials and (not config.cors.origins or "*" in config.cors.origins):
         yield Problem("cors.credentials", "needs cors.origins to list origins, without *")
     for origin in config.cors.origins:
         if origin != "*" and not _is_base_url(origin):

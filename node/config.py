@@ -64,7 +64,7 @@ class NodeSection:
     ] = True
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Meta(description="Addresses or networks of proxies whose X-Forwarded-For is believed."),
+        Meta(description="Addresses or networks of proxies whose X-Forwarded-For, -Host and -Proto are believed."),
     ] = ()
     shutdown_deadline_s: Annotated[
         float, Meta(ge=0, le=600, description="Time that open requests and outboxes have when the node stops.")
@@ -311,15 +311,15 @@ class ManagementSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorsSection:
-    """Which web pages may read the answers of this node."""
+    """Which web pages may use this node, beside its own: read its answers, write, and open its WebSockets."""
 
     origins: Annotated[
         tuple[str, ...],
         Meta(
-            description="Origins that may use every path; * for all origins, on the paths under /artemis only;"
-            " empty for none."
+            description="Origins, beside the node's own, whose pages may use every path except replication; * for all"
+            " origins, on the paths under /artemis only."
         ),
-    ] = ("*",)
+    ] = ()
     credentials: Annotated[bool, Meta(description="Let browsers send cookies; needs a list of origins without *.")] = (
         False
     )

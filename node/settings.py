@@ -1,5 +1,6 @@
 """From the configuration to the settings of the parts: each part is told what it must know, and nothing else."""
 
+import re
 import socket
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
@@ -11,9 +12,9 @@ from artemis.store.preservation import PreservationSettings
 from artemis.store.registry import RegistrySettings
 from artemis.transport.limits import Limits
 from artemis.transport.operations.rules import PEER_LIMITS, InstanceLimits, InstanceRules
+from artemis.transport.origins import Cors
 from artemis.transport.push import SessionSettings
 from artemis.transport.requests import Caller
-from artemis.transport.responses import Cors
 
 from .config import Config, RateLimitedArea
 
@@ -21,6 +22,8 @@ DAY_MS = 24 * 3600 * 1000
 SUSPECT_S = 2.5
 """Silence after which a peer is suspect; sooner where leases are short."""
 PING_S = 1.0
+
+_HOP = re.compile(r"([0-9.]+)(?::[0-9]{1,5})?|\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)")
 
 
 def registry_settings(config: Config) -> RegistrySettings:
@@ -87,9 +90,14 @@ def server_limits(config: Config) -> Limits:
 
 
 def cors(config: Config) -> Cors:
-    """Pages of every origin may ask, as the RPC contract has it, but not change: named ones may do both."""
-    prefixes = ("/artemis/",) if "*" in config.cors.origins else ("/",)
-    return Cors(prefixes=prefixes, origins=config.cors.origins, credentials=config.cors.credentials)
+    """Which pages may use this node: its own, by the names that it is told or can see, and those that are listed."""
+    url = urlsplit(config.advertised_url()).hostname or ""
+    return Cors(
+        origins=config.cors.origins,
+        credentials=config.cors.credentials,
+        names=frozenset(name.lower() for name in (url, config.node.host, socket.gethostname())),
+        trusts=trusted(config.node.trusted_proxies),
+    )
 
 
 def session_settings(config: Config) -> SessionSettings:
@@ -107,28 +115,42 @@ def limit_of(config: Config, area: RateLimitedArea) -> Callable[[str], int]:
     return lambda operation: config.rate_limits.limit_of(area, operation)
 
 
-def client_address(trusted: Iterable[str]) -> Callable[[Caller], str]:
-    """Who really calls: the address of the connection, or what a trusted proxy says of the one before it."""
-    networks = [network for network in map(network_of, trusted) if network is not None]
+def trusted(proxies: Iterable[str]) -> Callable[[str], bool]:
+    """Whether an address is that of a proxy which is believed."""
+    networks = [network for network in map(network_of, proxies) if network is not None]
 
     def is_trusted(text: str) -> bool:
-        address = address_of(text)
+        address = address_of(text) if networks else None
         return address is not None and any(address in network for network in networks)
+
+    return is_trusted
+
+
+def client_address(proxies: Iterable[str]) -> Callable[[Caller], str]:
+    """Who really calls: the address of the connection, or what a trusted proxy says of the one before it."""
+    is_trusted = trusted(proxies)
 
     def resolve(caller: Caller) -> str:
         address = caller.ip
-        if not networks or caller.forwarded_for is None:
+        if caller.forwarded_for is None:
             return address
-        for hop in reversed([part.strip() for part in caller.forwarded_for.split(",")]):
+        for hop in reversed(caller.forwarded_for.split(",")):
             if not is_trusted(address):
                 break
-            found = address_of(hop)
+            found = forwarded_address(hop)
             if found is None:
                 break
-            address = str(found)
+            address = found
         return address
 
     return resolve
+
+
+def forwarded_address(hop: str) -> str | None:
+    """The address in an entry of X-Forwarded-For: 10.1.1.1, 10.1.1.1:4711, ::1, [::1] or [::1]:443."""
+    parts = _HOP.fullmatch(hop.strip())
+    found = None if parts is None else address_of(next(filter(None, parts.groups())))
+    return None if found is None else str(found)
 
 
 def peer_addresses(config: Config) -> frozenset[str]:

@@ -19,8 +19,8 @@ from .errors import ClientError, Header
 from .limits import Limits
 from .negotiation import refusal
 from .observation import UNROUTED, Observer
+from .origins import RPC, Cors
 from .requests import JSON, Caller, Reply, Request, Route, error_reply, forwarded_for
-from .responses import Cors
 
 View = Callable[..., Awaitable[TrioResponse]]
 
@@ -181,7 +181,7 @@ async def _options(cors: Cors) -> TrioResponse | None:
     if request.method != "OPTIONS":
         return None
     unroutable = request.routing_exception
-    if isinstance(unroutable, NotFound) and not cors.covers(_path()):
+    if isinstance(unroutable, NotFound) and not (_path().startswith(RPC) or cors.covers(_path())):
         return None
     headers = _headers()
     answer = list(cors.preflight(_path(), _header(headers, b"origin"), headers))

@@ -193,7 +193,7 @@ class Conversation:
                 if not raw.strip(b"\r\n"):  # blank lines before a request line are forgiven
                     position = end
                     continue
-                plan = lane.plan(raw)
+                plan = lane.plan(raw, self.caller.ip)
             self._plan = plan
             if not plan.in_place or end + plan.length > size:
                 return position

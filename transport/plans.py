@@ -13,8 +13,9 @@ from .heads import Head, parse_head
 from .limits import Limits
 from .negotiation import refusal
 from .observation import UNROUTED, Observer
+from .origins import Cors
 from .requests import JSON, Route, SyncHandler, forwarded_for
-from .responses import CLOSE, KEEP_ALIVE, Cors, date_line, start_of
+from .responses import CLOSE, KEEP_ALIVE, date_line, start_of
 from .sockets import PeerRoute, SocketRoute
 from .upgrades import check_handshake, is_upgrade
 
@@ -42,6 +43,7 @@ class Plan:
         "loose",
         "method",
         "name",
+        "of_page",
         "path",
         "query",
         "refusal",
@@ -68,6 +70,8 @@ class Plan:
         self.loose = route is not None and route.loose
         self.encoding = b""
         self.in_place = False
+        self.of_page = False
+        """A browser sends it. Whether it may depends on the caller, too."""
         if head is None:
             self.method = self.path = ""
             return
@@ -111,16 +115,16 @@ class Lane:
         self.now_s = trio.current_time()
         self.date = date_line(time.time())
 
-    def plan(self, raw: bytes) -> Plan:
-        """Decide what to do about a head that was not seen lately."""
-        plan = self._decide(raw)
-        if plan.in_place and len(raw) <= PLAN_BYTES_MAX:
+    def plan(self, raw: bytes, ip: str) -> Plan:
+        """Decide what to do about a head from this address that was not seen lately."""
+        plan = self._decide(raw, ip)
+        if plan.in_place and not plan.of_page and len(raw) <= PLAN_BYTES_MAX:
             if len(self.plans) >= PLANS_MAX:
                 self.plans.clear()
             self.plans[raw] = plan
         return plan
 
-    def _decide(self, raw: bytes) -> Plan:
+    def _decide(self, raw: bytes, ip: str) -> Plan:
         try:
             if len(raw) > self.limits.header_bytes:
                 raise header_too_large(self.limits)
@@ -132,12 +136,14 @@ class Lane:
         plan = Plan(head, len(raw), route, self._tail(head))
         if head.length > self.limits.body_bytes:
             return self._refused(plan, too_large(self.limits.body_bytes))
-        socket = self.sockets.get(path) if is_upgrade(head) else None
-        if socket is not None:
-            plan.socket, plan.refusal = socket, check_handshake(head)
+        plan.socket = self.sockets.get(path) if is_upgrade(head) else None
+        plan.of_page = head.header(b"origin") is not None or head.header(b"sec-fetch-site") is not None
+        plan.refusal = self.cors.refusal(head, ip, socket=plan.socket)
+        if plan.socket is not None:
+            plan.refusal = plan.refusal or check_handshake(head)
             plan.fatal = plan.refusal is not None
         elif route is not None:
-            plan.refusal = refusal(route, head.header, self.limits)
+            plan.refusal = plan.refusal or refusal(route, head.header, self.limits)
             if plan.refusal is None:
                 plan.encoding = encoding_of(head.header(b"content-encoding"))
                 plan.in_place = not (plan.chunked or plan.expects)

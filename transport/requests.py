@@ -22,8 +22,6 @@ class Caller:
 
     ip: str
     forwarded_for: str | None = None
-    origin: str | None = None
-    """Of the page that opens a WebSocket: set by browsers, and by nobody else."""
 
 
 @dataclass(slots=True)

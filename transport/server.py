@@ -18,13 +18,12 @@ from .app import build_app
 from .errors import ClientError
 from .fastlane import Conversation, Departure
 from .handover import Guest
-from .heads import Head
 from .limits import Limits
 from .listener import Acceptor, open_listener
 from .observation import Observer
+from .origins import Cors
 from .plans import Lane
 from .requests import Caller, Reply, Request, Route, forwarded_for
-from .responses import Cors
 from .sessions import OpenSockets
 from .sockets import GOING_AWAY, PeerRoute, SocketRoute
 from .upgrades import serve_socket
@@ -208,16 +207,11 @@ class Server:
     async def _open_socket(self, conversation: Conversation, departure: Departure) -> None:
         wire, route = conversation.wire, departure.route
         wire.unread(departure.unread)
-        caller = _caller(conversation.caller.ip, departure.head)
+        caller = Caller(conversation.caller.ip, forwarded_for(departure.head.headers))
         if route.admits(caller):
             await serve_socket(wire, route, caller, limits=self._limits, open_sockets=self._open_sockets)
         else:
             await conversation.conclude(Reply(200, b""))
-
-
-def _caller(ip: str, head: Head) -> Caller:
-    origin = head.header(b"origin")
-    return Caller(ip, forwarded_for(head.headers), None if origin is None else origin.decode("latin-1"))
 
 
 def _only_upgrades(request: Request) -> Reply:

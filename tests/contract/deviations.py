@@ -110,11 +110,11 @@ BETTER: Final[dict[str, Deviation]] = {
         "browsers refuse the combination anyway, and where they do not it is an open door",
         "test_no_answer_offers_credentials_to_every_origin",
     ),
-    "management-origins": Deviation(
-        "every path may be called by scripts of every origin",
-        "the paths under /artemis may; management, which changes things, only by scripts of origins that are named",
-        "a page that an operator happens to visit must not be able to pull out a zone",
-        "test_scripts_of_other_origins_get_no_access_to_management",
+    "origins": Deviation(
+        "every path and WebSocket may be used by scripts of every origin",
+        "only by those of the node's own origin, and of the origins that are named; * names all, for /artemis only",
+        "a page that somebody happens to visit must not be able to register, unregister, or pull out a zone",
+        "test_scripts_of_other_origins_get_no_access",
     ),
     # The life of a node
     "lone-node": Deviation(

@@ -45,6 +45,9 @@ GATED: Final[Any] = {
 }
 """Few connections, black lists that name us, and one origin whose pages may do everything."""
 
+OPEN: Final[Any] = {"cors": {"origins": ["*"]}}
+"""Pages of every origin may use the paths of the RPC contract, as in the original."""
+
 SMALL: Final[Any] = {
     "limits": {
         "body_bytes": 20_000,

@@ -9,6 +9,7 @@ import trio
 
 from .conftest import StartNode
 from .deviations import BETTER
+from .flavours import OPEN
 from .matching import LOCAL_TIME, Including, Text, Whole
 from .nodes import NodeProcess
 from .samples_core import EXCHANGES, STARTING, UNDECODABLE
@@ -97,15 +98,22 @@ async def test_a_node_that_is_still_starting_answers_as_it_was_captured(start_no
         silent.close()
 
 
-async def test_no_answer_offers_credentials_to_every_origin(node: NodeProcess) -> None:
+async def test_no_answer_offers_credentials_to_every_origin(shared_node: StartNode) -> None:
+    node = shared_node(OPEN)
     for path in ("/artemis/api/registry/register.json", "/artemis/api/status/node.json"):
         answer = await ask(node, "POST", path, b"{}", origin="http://console.example")
         assert answer.header("access-control-allow-origin") == "*"
         assert answer.header("access-control-allow-credentials") is None
 
 
-async def test_scripts_of_other_origins_get_no_access_to_management(node: NodeProcess) -> None:
-    for path in ("/api/management/operate-instance.json", "/api/management/zone/pull-out", "/api/routing/groups"):
+async def test_scripts_of_other_origins_get_no_access(node: NodeProcess) -> None:
+    for path in (
+        "/artemis/api/registry/register.json",
+        "/artemis/api/status/node.json",
+        "/api/management/operate-instance.json",
+        "/api/management/zone/pull-out",
+        "/api/routing/groups",
+    ):
         for method, body in (("POST", encoded({})), ("OPTIONS", None)):
             answer = await ask(
                 node,
@@ -117,6 +125,7 @@ async def test_scripts_of_other_origins_get_no_access_to_management(node: NodePr
                 access_control_request_headers="content-type",
             )
             assert not [name for name, _ in answer.headers if name.startswith("access-control-allow")]
+            assert answer.status == (403 if method == "POST" else 200)
 
 
 def test_every_deviation_is_shown_by_a_test() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from .building import SUCCESS, ids_of, instance, register
 from .conftest import StartNode
-from .flavours import GATED
+from .flavours import GATED, OPEN
 from .nodes import REGION, NodeProcess
 from .wire import REST, RPC, ask, connected, encoded, get, java_message, message
 
@@ -258,8 +258,9 @@ async def test_parameters_of_a_query_are_decoded(node: NodeProcess, name: str) -
 
 
 @pytest.mark.parametrize("path", [*HOT_AND_COLD[:2], REGISTER, f"{RPC}/nowhere", f"{RPC}/discovery/service.json"])
-async def test_every_answer_may_be_read_by_every_origin(node: NodeProcess, path: str) -> None:
+async def test_every_answer_may_be_read_by_every_origin_if_that_is_wanted(shared_node: StartNode, path: str) -> None:
     """Errors too: a console in a browser must be able to show them. Credentials are left out, see the deviations."""
+    node = shared_node(OPEN)
     for method, body in (("POST", b"{}"), ("POST", b"null"), ("DELETE", None), ("GET", None)):
         answer = await ask(node, method, path, body, origin="http://console.example")
         assert answer.header("access-control-allow-origin") == "*"
@@ -268,7 +269,8 @@ async def test_every_answer_may_be_read_by_every_origin(node: NodeProcess, path:
 
 
 @pytest.mark.parametrize("path", [REGISTER, NODE_STATUS, f"{RPC}/nowhere", "/artemis/anything"])
-async def test_options_are_answered_with_what_was_asked_for(node: NodeProcess, path: str) -> None:
+async def test_options_are_answered_with_what_was_asked_for(shared_node: StartNode, path: str) -> None:
+    node = shared_node(OPEN)
     answer = await ask(
         node,
         "OPTIONS",

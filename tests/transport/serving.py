@@ -16,8 +16,8 @@ import trio
 from artemis.transport.errors import ClientError
 from artemis.transport.limits import Limits
 from artemis.transport.observation import Observer
+from artemis.transport.origins import Cors
 from artemis.transport.requests import Reply, Request, Route
-from artemis.transport.responses import Cors
 from artemis.transport.server import Server, open_server
 from artemis.transport.sockets import PeerRoute, SocketRoute
 

@@ -34,12 +34,7 @@ def peer_route(cluster: Acceptor) -> PeerRoute:
     async def session(binary: BinarySocket, caller: Caller) -> None:
         await cluster.accept(SocketLink(binary), _address(caller))
 
-    return PeerRoute(PEER_PATH, session, admits=_is_no_page)
-
-
-def _is_no_page(caller: Caller) -> bool:
-    """A page in a browser on this machine connects from the loopback, as a peer may without a secret."""
-    return caller.origin is None
+    return PeerRoute(PEER_PATH, session)
 
 
 def _address(caller: Caller) -> str:
