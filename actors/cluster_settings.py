@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from artemis.store.versions import AHEAD_MAX_MS
+
 Dialect = Literal["link", "rpc"]
 
 
@@ -31,8 +33,8 @@ class LinkSettings:
     """Heartbeats are collected for so long, and leave as one frame."""
     anti_entropy_s: float = 30.0
     drift_warn_s: float = 1.0
-    drift_max_s: float = 60.0
-    """A peer whose clock is further away than this is refused: it would date everything in the future or the past."""
+    drift_max_s: float = AHEAD_MAX_MS / 1000
+    """A peer whose clock is further away is refused, or loses its link; no row dated further ahead is taken over."""
     window_frames: int = 8
     """Frames under way without acknowledgement. With more to say, news collects in the outbox."""
     outbox_keys: int = 200_000

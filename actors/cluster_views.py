@@ -42,8 +42,10 @@ def convergence_of(
 ) -> dict[str, object]:
     """The `convergence` block: own digests, and each peer's next to them."""
     linked: dict[str, list[str]] = {}
+    drift_ms: dict[str, int] = {}
     for conversation, url in conversations.items():
         linked.setdefault(url, []).append("to" if conversation.dialled else "from")
+        drift_ms[url] = conversation.drift_ms
     peers: dict[str, object] = {}
     for url, member in members.items():
         theirs = None if member.word is None else member.word.digests or None
@@ -55,6 +57,7 @@ def convergence_of(
             "instances": None if member.word is None else member.word.live,
             "equal": None if equal is None else all(equal.values()),
             "tables": equal,
+            "clockDriftMs": drift_ms.get(url),
             "links": sorted(linked.get(url, ())),
             "problem": member.problem or None,
         }

@@ -44,7 +44,7 @@ from .frames import (
     Word,
 )
 from .framing import BadFrame, decode, encode, kind_of
-from .handshake import Acquaintance
+from .handshake import Acquaintance, Refused
 from .ports import BadRow, Link, LinkLost
 from .refusals import RefusalWarnings
 from .tables import Tables
@@ -86,6 +86,7 @@ class Conversation:
     ) -> None:
         self.peer = peer.identity
         self.drift_ms = peer.drift_ms
+        """How far ahead of ours the other clock is, as of the last answer to a ping."""
         self.dialled = dialled
         self.word = peer.word
         """The newest word of the peer about itself."""
@@ -240,7 +241,7 @@ class Conversation:
             case Status(word=word):
                 self._told(word)
             case Pong(number=number, word=word):
-                self._ponged(number)
+                self._ponged(number, word)
                 self._told(word)
             case Ack(sequence=sequence):
                 self._owner.acknowledged(self, sequence)
@@ -260,6 +261,14 @@ class Conversation:
         self._warnings.refused(table, key, problem)
 
     def _told(self, word: Word) -> None:
+        # The word was under way for a while, so the other clock is at least as far ahead as it seems.
+        ahead_s = (word.now_ms - self._clock.now_ms()) / 1000
+        if ahead_s > self._settings.drift_max_s:
+            text = (
+                f"the clock of {self.peer} is {ahead_s:.1f} s ahead of ours, more than {self._settings.drift_max_s:g} s"
+            )
+            logger.error("the link with %s is given up: %s", self.peer.url, text)
+            raise Refused("clock-drift", text)
         self.word = word
         self._owner.told(self, word)
 
@@ -291,10 +300,11 @@ class Conversation:
         if exchange is not None:
             exchange.add(part, last=last)
 
-    def _ponged(self, number: int) -> None:
+    def _ponged(self, number: int, word: Word) -> None:
         sent_s = self._pings.get(number)
         if sent_s is not None:
             self.statistics.round_trip_s = self._clock.now_s() - sent_s
+            self.drift_ms = word.now_ms - self._clock.now_ms() + round(self.statistics.round_trip_s * 500)
             self._pings = {later: at_s for later, at_s in self._pings.items() if later > number}
 
     # The answerer

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from artemis.store.leases import Entry
-from artemis.store.versions import milliseconds
+from artemis.store.versions import AHEAD_MAX_MS, milliseconds
 
 from .clock import Clock
 from .frames import (
@@ -32,8 +32,6 @@ from .framing import BadFrame
 from .ports import AuditReplica, AuditRow, Renewable, Replica, State
 from .refusals import RefusedRows
 
-HORIZON_MS: Final = 10 * 366 * 24 * 3600 * 1000
-"""A version from beyond is a mistake. It would drag the clocks of all nodes with it, to the end of their numbers."""
 MERGE_SLICE: Final = 100
 """Rows merged without a checkpoint: about two milliseconds of work."""
 READ_SLICE: Final = 200
@@ -63,8 +61,9 @@ class Tables:
         audits: AuditReplica | None,
         origin: int,
         clock: Clock,
+        ahead_max_ms: int = AHEAD_MAX_MS,
     ) -> None:
-        """`origin` is that of the audits of this node."""
+        """`origin` is that of the audits of this node. No row dated more than `ahead_max_ms` ahead is taken over."""
         self.origin = origin
         self.replicas: dict[str, Replica] = {replica.name: replica for replica in replicas}
         assert len(self.replicas) == len(replicas), "two tables of one name"
@@ -72,6 +71,7 @@ class Tables:
         self.instances_table = instances.name
         self.audits = audits
         self._clock = clock
+        self._ahead_max_ms = ahead_max_ms
         self._refused = RefusedRows()
         self._folded: dict[str, tuple[list[int], int]] = {}
         """By table: digests of its buckets, and the one number made of them."""
@@ -102,8 +102,6 @@ class Tables:
     async def absorb(self, rows: Rows, *, via: int, refused: Refused) -> int:
         """Take over rows of a peer, and tell those that cannot be. Returns how many changed something here."""
         replica = self.replica(rows.table)
-        if rows.versions and milliseconds(max(rows.versions)) > self._clock.now_ms() + HORIZON_MS:
-            raise BadFrame("a version from a distant future: nothing could ever be newer")
         changed = 0
         columns = zip(rows.keys, rows.versions, rows.values, rows.ages, rows.origins, strict=True)
         states: list[State] = list(columns)
@@ -114,12 +112,19 @@ class Tables:
         return changed
 
     def _accepts(self, replica: Replica, state: State, refused: Refused) -> bool:
-        problem = replica.problem(state)
+        problem = self._from_future(milliseconds(state[1])) or replica.problem(state)
         if problem is None:
             return True
         self._refused.add(state[0], state[1])
         refused(replica.name, state[0], problem)
         return False
+
+    def _from_future(self, time_ms: int) -> str | None:
+        """Why a row of this date is not believed: whoever witnessed it would date what it writes as wrongly."""
+        ahead_ms = time_ms - self._clock.now_ms()
+        if ahead_ms <= self._ahead_max_ms:
+            return None
+        return f"it is dated {ahead_ms / 1000:.1f} s in the future: the clock of some node is wrong, or was"
 
     async def renew(self, frame: Renewals, *, via: int) -> list[str]:
         """Take over heartbeats that a peer heard. Returns the keys whose state must be asked for."""
@@ -141,7 +146,7 @@ class Tables:
         if self.audits is not None:
             accepted: list[AuditRow] = []
             for row in rows:
-                problem = self.audits.problem(row)
+                problem = self._from_future(row[2]) or self.audits.problem(row)
                 if problem is None:
                     accepted.append(row)
                 else:

@@ -98,7 +98,11 @@ def _publish_replication(metrics: Metrics, read: Callable[[], ClusterStatistics]
 
         return collect
 
+    def drift() -> Mapping[Labels, float]:
+        return {link.peer: link.drift_ms / 1000 for link in read().links}
+
     each = _by_peer(read)
+    metrics.gauges("artemis_peer_clock_drift_seconds", "How far ahead a peer's clock is.", ("peer",), drift)
     metrics.gauges(
         "artemis_replication_lag_seconds",
         "From a change at its origin to its arrival here: median of the last frames.",

@@ -281,6 +281,15 @@ class ClusterSection:
             " environment."
         ),
     ] = ""
+    clock_drift_max_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=3600,
+            description="How far apart the clocks of two nodes may be. A peer whose clock is further ahead is cut off,"
+            " and rows dated further ahead are not believed.",
+        ),
+    ] = 30.0
     force_up: Annotated[bool, Meta(description="Be up at once, without waiting for a synchronised peer.")] = False
     force_down: Annotated[bool, Meta(description="Stay down: serve status and peers, but no clients.")] = False
     anti_entropy_interval_s: Annotated[

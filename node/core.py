@@ -17,8 +17,8 @@ from artemis.store.versions import HybridClock, origin_of
 
 from .config import Config
 from .garbage import GarbageKeeper
-from .settings import audit_limits, registry_settings
-from .storage import restore
+from .settings import ahead_max_ms, audit_limits, registry_settings
+from .storage import Dates, restore
 
 NEVER_RESTARTED = Restarts(intensity=0)
 """For actors that own the disk: when they fail, the node cannot keep its promises any more."""
@@ -45,7 +45,7 @@ class Core:
 async def build_core(config: Config, database: Database, *, node_id: str, clock: Clock, door: RunBlocking) -> Core:
     """Tables filled with what the database holds, and actors that know them."""
     origin = origin_of(node_id)
-    versions = HybridClock(origin)
+    versions = HybridClock(origin, ahead_max_ms=ahead_max_ms(config))
     now_s, now_ms = clock.now_s(), clock.now_ms()
     management = Management(
         region_id=config.node.region,
@@ -63,7 +63,8 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
         now_ms=now_ms,
         visibility=management if config.management.enabled else None,
     )
-    await door(lambda: restore(database, registry, management, now_s=now_s, now_ms=now_ms))
+    dates = Dates(now_ms=now_ms, ahead_max_ms=ahead_max_ms(config))
+    await door(lambda: restore(database, registry, management, dates=dates, now_s=now_s, now_ms=now_ms))
     effects, subscriptions = Effects(), Subscriptions()
     writer, broadcaster = PersistenceWriter(database.snapshot, clock, run_blocking=door), Broadcaster(subscriptions)
     effects.writers.append(writer)

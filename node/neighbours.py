@@ -78,6 +78,7 @@ def build_cluster(
         audits=ManagementAudits(management, writer.store),
         origin=management.audit_origin,
         clock=clock,
+        ahead_max_ms=round(settings.links.drift_max_s * 1000),
     )
     return Cluster(
         settings,

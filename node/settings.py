@@ -26,6 +26,11 @@ PING_S = 1.0
 _HOP = re.compile(r"([0-9.]+)(?::[0-9]{1,5})?|\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)")
 
 
+def ahead_max_ms(config: Config) -> int:
+    """How far ahead of the wall clock the date of a row may be."""
+    return round(config.cluster.clock_drift_max_s * 1000)
+
+
 def registry_settings(config: Config) -> RegistrySettings:
     registry = config.registry
     return RegistrySettings(
@@ -207,5 +212,6 @@ def cluster_settings(config: Config, *, node_id: str, url: str) -> ClusterSettin
             ping_s=min(PING_S, suspect_s * PING_S / SUSPECT_S),
             renewals_s=cluster.heartbeat_batch_s,
             anti_entropy_s=cluster.anti_entropy_interval_s,
+            drift_max_s=cluster.clock_drift_max_s,
         ),
     )

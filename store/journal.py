@@ -57,6 +57,15 @@ class Journal:
             _RECORDS.execute(connection, record_values)
             _AUDITS.execute(connection, audit_values)
 
+    def redate(self, records: Sequence[Record]) -> None:
+        """Give stored records these versions, which may be lower than those they have; durable on return."""
+        with self._file.write() as connection:
+            for record in records:
+                connection.execute(
+                    "UPDATE record SET version = ? WHERE kind = ? AND key = ?",
+                    (version_bytes(record.version), record.kind, record.key),
+                )
+
     def load_records(self) -> Iterator[Record]:
         """Every record, tombstones included, ordered by kind and key."""
         statement = "SELECT kind, key, version, value FROM record WHERE (kind, key) > (?, ?) ORDER BY kind, key LIMIT ?"

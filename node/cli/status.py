@@ -1,6 +1,6 @@
 """`artemis status`: a node, and the cluster as it sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
@@ -10,7 +10,7 @@ from artemis.transport.client.messages import read
 
 from .asking import ask_http, asks_a_node
 from .exits import NEGATIVE
-from .output import print_json, print_table
+from .output import print_json, print_table, styled
 
 
 class _Zone(msgspec.Struct, rename="camel"):
@@ -30,8 +30,18 @@ class _NodeStatus(msgspec.Struct, rename="camel"):
     can_service_discovery: bool | None = None
 
 
+class _Peer(msgspec.Struct, rename="camel"):
+    clock_drift_ms: int | None = None
+    problem: str | None = None
+
+
+class _Convergence(msgspec.Struct, rename="camel"):
+    peers: dict[str, _Peer] | None = None
+
+
 class _ClusterPage(msgspec.Struct, rename="camel"):
     nodes_status: list[_NodeStatus] | None = None
+    convergence: _Convergence | None = None
 
 
 class _HealthPage(msgspec.Struct, rename="camel"):
@@ -63,10 +73,7 @@ def status(urls: Sequence[str], as_json: bool) -> None:
         print_json({"node": msgspec.Raw(health), "cluster": msgspec.Raw(cluster)})
     else:
         _print_node(page)
-        nodes = read(_ClusterPage, cluster).nodes_status or []
-        if nodes:
-            click.echo()
-            print_table(("NODE", "REGION", "ZONE", "STATUS", "REGISTRY", "DISCOVERY"), [_row(node) for node in nodes])
+        _print_cluster(read(_ClusterPage, cluster))
     if page.status != "up":
         raise SystemExit(NEGATIVE)
 
@@ -89,11 +96,28 @@ def _print_node(page: _HealthPage) -> None:
         click.echo(f"{name:<8} {value}")
 
 
-def _row(node: _NodeStatus) -> tuple[object, ...]:
+def _print_cluster(page: _ClusterPage) -> None:
+    nodes = page.nodes_status or []
+    peers = (page.convergence and page.convergence.peers) or {}
+    if not nodes:
+        return
+    click.echo()
+    rows = [_row(node, peers) for node in nodes]
+    print_table(("NODE", "REGION", "ZONE", "STATUS", "REGISTRY", "DISCOVERY", "CLOCK"), rows)
+    problems = [f"{url}: {peer.problem}" for url, peer in peers.items() if peer.problem]
+    if problems:
+        click.echo()
+    for problem in problems:
+        click.echo(styled(problem, "red"))
+
+
+def _row(node: _NodeStatus, peers: Mapping[str, _Peer]) -> tuple[object, ...]:
     place = node.node or _ServiceNode()
     zone = place.zone or _Zone()
     flags = (_flag(node.can_service_registry), _flag(node.can_service_discovery))
-    return (place.url, zone.region_id, zone.zone_id, node.status, *flags)
+    drift_ms = peers.get(place.url or "", _Peer()).clock_drift_ms
+    clock = "" if drift_ms is None else f"{drift_ms / 1000:+.3f} s"
+    return (place.url, zone.region_id, zone.zone_id, node.status, *flags, clock)
 
 
 def _flag(value: bool | None) -> str:
