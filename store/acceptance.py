@@ -17,6 +17,8 @@ VALUE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of the JSON of a row. No client can send so much in one body."""
 NUMBER_BITS: Final = 63
 VERSION_BITS: Final = 96
+VERSIONS: Final = ("created", "published")
+"""Fields of records that hold versions."""
 
 
 def instance_problem(full_key: str, version: int, json: bytes | None, *, region_key: str) -> str | None:
@@ -53,7 +55,7 @@ def number_problem(value: msgspec.Struct) -> str | None:
     """Which number of a value nobody could show: clients have 64 bits. Versions have more, and are not shown."""
     for name in value.__struct_fields__:
         number = getattr(value, name)
-        bits = VERSION_BITS if name == "created" else NUMBER_BITS
+        bits = VERSION_BITS if name in VERSIONS else NUMBER_BITS
         if isinstance(number, int) and number.bit_length() > bits:
             return f"{name} has more than {bits} bits"
     return None

@@ -465,3 +465,14 @@ def test_a_range_tombstone_that_makes_no_sense_covers_nothing(key: str) -> None:
     node.write(group())
     node.management.merge([(f"range-tombstone\n{key}", (node.now_ms + 1) << 48, None)], now_ms=node.now_ms)
     assert len(held(node)) == 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_record_of_an_operator_is_refused_by_a_peer(name: str) -> None:
+    one, other = two_nodes(CASES[name])
+    one.write(CASES[name].there)
+    other.now_ms = one.now_ms
+    other.write(CASES[name].here)
+    for node in (one, other):
+        for record in _all(node):
+            assert node.management.problem(record.full_key, record.version, record.value) is None, record
