@@ -24,6 +24,15 @@ EVERYTHING: Final = ALL_SERVICES
 POSTS_MAX: Final = 10_000
 """Posts that may wait for the broadcaster. One more, and every subscriber has to resume."""
 
+PUSH_BYTES: Final = 200
+"""Of a push, beside its instances."""
+
+BYTES_MAX: Final = 256 * 1024 * 1024
+"""What may wait for all subscribers together. Beyond, the one for whom most is waiting has to resume."""
+
+SUBSCRIBER_BYTES_MAX: Final = 128 * 1024 * 1024
+"""What may wait for one subscriber. Beyond, it has to resume."""
+
 OFFERS_PER_TURN: Final = 200
 """Subscribers that are served before other tasks get their turn."""
 
@@ -36,10 +45,14 @@ Encode = Callable[[ServiceChange], tuple[str, ...]]
 class Push:
     """One change on its way to many subscribers; encoded once per dialect, when the first of them needs it."""
 
-    __slots__ = ("_texts", "change")
+    __slots__ = ("_texts", "change", "size", "waiting")
 
     def __init__(self, change: ServiceChange) -> None:
         self.change = change
+        self.size = sum([len(one.json) for one in change.changes]) + PUSH_BYTES
+        """About as many bytes as it takes, once, while it waits for anybody."""
+        self.waiting = 0
+        """Subscribers that it waits for."""
         self._texts: dict[Encode, tuple[str, ...]] = {}
 
     def texts(self, encode: Encode) -> tuple[str, ...]:
@@ -72,6 +85,13 @@ class Subscriber:
         self._unsent = 0
         """Characters of answers that wait to be sent."""
         self._sent = trio.Event()
+        self.held = 0
+        """Bytes that wait for it, pushes and answers."""
+        self._owner: Subscriptions | None = None
+
+    def belong(self, owner: "Subscriptions") -> None:
+        """From now on what waits counts for the bounds of all subscribers together."""
+        self._owner = owner
 
     def offer(self, push: Push) -> None:
         """Queue a push that is news to this subscriber."""
@@ -82,21 +102,40 @@ class Subscriber:
                 return
         elif change.version <= self.floors.get(EVERYTHING, -1):
             return
+        if self.farewell is not None:
+            return
         if not self.waiting.post(push):
             self.leave(TRY_AGAIN, f"too slow: more than {self.waiting.bound} changes were waiting; resume by revision")
+        elif self._owner is not None:
+            self._owner.queued(self, push)
 
     def say(self, text: str) -> None:
         """Queue an answer to something the subscriber said."""
-        if self.waiting.post(text):
-            self._unsent += len(text)
-        else:
+        if not self.waiting.post(text):
             self.leave(TRY_AGAIN, f"too slow: more than {self.waiting.bound} messages were waiting")
+            return
+        self._unsent += len(text)
+        if self._owner is not None:
+            self._owner.queued(self, text)
+
+    def taken(self, item: Push | str) -> None:
+        """A push or an answer does not wait any more."""
+        if self._owner is not None:
+            self._owner.taken(self, item)
 
     def sent(self, text: str) -> None:
         """An answer has left."""
         self._unsent -= len(text)
         sent, self._sent = self._sent, trio.Event()
         sent.set()
+
+    def drop(self) -> None:
+        """Forget what waits: nobody will read it."""
+        while True:
+            try:
+                self.taken(self.waiting.receive_nowait())
+            except trio.WouldBlock:
+                return
 
     async def wait_answered(self, characters: int) -> None:
         """Wait until no more than so much of the answers waits to be sent, and half of the queue is free.
@@ -117,7 +156,11 @@ class Subscriber:
 class Subscriptions:
     """Who listens to what. Owned by the node, so that it outlives a broadcaster that crashed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bytes_max: int = BYTES_MAX, subscriber_bytes_max: int = SUBSCRIBER_BYTES_MAX) -> None:
+        self.bytes_max = bytes_max
+        self.subscriber_bytes_max = subscriber_bytes_max
+        self.bytes = 0
+        """What waits for all of them: a push counts once, however many it waits for."""
         self.subscribers: set[Subscriber] = set()
         self._by_service: dict[str, dict[Subscriber, None]] = {}
         self.lagged = 0
@@ -125,6 +168,39 @@ class Subscriptions:
 
     def open(self, subscriber: Subscriber) -> None:
         self.subscribers.add(subscriber)
+        subscriber.belong(self)
+
+    def queued(self, subscriber: Subscriber, item: Push | str) -> None:
+        """Something waits for a subscriber now. Whoever is too far behind has to resume."""
+        if isinstance(item, str):
+            size = len(item)
+            self.bytes += size
+        else:
+            size = item.size
+            item.waiting += 1
+            if item.waiting == 1:
+                self.bytes += size
+        subscriber.held += size
+        if subscriber.held > self.subscriber_bytes_max:
+            self._give_up(subscriber)
+        while self.bytes > self.bytes_max:
+            self._give_up(max((one for one in self.subscribers if one.held), key=_held))
+
+    def taken(self, subscriber: Subscriber, item: Push | str) -> None:
+        """It does not wait for that subscriber any more."""
+        if isinstance(item, str):
+            size = len(item)
+            self.bytes -= size
+        else:
+            size = item.size
+            item.waiting -= 1
+            if not item.waiting:
+                self.bytes -= size
+        subscriber.held -= size
+
+    def _give_up(self, subscriber: Subscriber) -> None:
+        subscriber.leave(TRY_AGAIN, f"too slow: {subscriber.held} bytes were waiting; resume by revision")
+        subscriber.drop()
 
     def subscribe(self, subscriber: Subscriber, key: str, *, floor: int) -> None:
         """From now on this subscriber hears of the service; `floor` is the revision it knows already."""
@@ -145,6 +221,7 @@ class Subscriptions:
         for key in list(subscriber.floors):
             self.unsubscribe(subscriber, key)
         self.subscribers.discard(subscriber)
+        subscriber.drop()
         if subscriber.farewell is not None and subscriber.farewell.code == TRY_AGAIN:
             self.lagged += 1
 
@@ -163,6 +240,10 @@ class Subscriptions:
         """Close everybody."""
         for subscriber in list(self.subscribers):
             subscriber.leave(code, reason)
+
+
+def _held(subscriber: Subscriber) -> int:
+    return subscriber.held
 
 
 class Broadcaster:

@@ -181,6 +181,24 @@ class LimitsSection:
     metadata_bytes: Annotated[
         int, Meta(ge=0, le=1 << 19, description="Metadata of an instance, in bytes of UTF-8; more fail it.")
     ] = 16 * 1024
+    unsent_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 20,
+            le=1 << 40,
+            description="Answers held for clients that do not take them, all together; and as much again of changes"
+            " that wait for subscribers. Beyond, the slowest are cut (subscribers with 1013).",
+        ),
+    ] = 256 * 1024 * 1024
+    unsent_bytes_per_connection: Annotated[
+        int,
+        Meta(
+            ge=1 << 16,
+            le=1 << 40,
+            description="The same for one client. A larger answer is a 503; a subscriber for whom more is waiting is"
+            " closed (1013).",
+        ),
+    ] = 128 * 1024 * 1024
     websocket_text_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 24, description="One text received on a WebSocket; a longer one closes it (1009).")
     ] = 64 * 1024

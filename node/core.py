@@ -65,7 +65,10 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
     )
     dates = Dates(now_ms=now_ms, ahead_max_ms=ahead_max_ms(config))
     await door(lambda: restore(database, registry, management, dates=dates, now_s=now_s, now_ms=now_ms))
-    effects, subscriptions = Effects(), Subscriptions()
+    effects = Effects()
+    subscriptions = Subscriptions(
+        bytes_max=config.limits.unsent_bytes, subscriber_bytes_max=config.limits.unsent_bytes_per_connection
+    )
     writer, broadcaster = PersistenceWriter(database.snapshot, clock, run_blocking=door), Broadcaster(subscriptions)
     effects.writers.append(writer)
     effects.broadcasters.append(broadcaster)

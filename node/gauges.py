@@ -1,6 +1,6 @@
 """Which numbers of a node are published, and where they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from artemis.actors.broadcaster import Broadcaster, Subscriptions
 from artemis.actors.management import ManagementWriter
@@ -9,6 +9,7 @@ from artemis.actors.sweeper import SweepStatistics
 from artemis.actors.writer import PersistenceWriter
 from artemis.store.registry import Registry
 from artemis.transport.push import Sessions
+from artemis.transport.server import ServerStatistics
 
 from .metrics import Labels, Metrics
 
@@ -56,8 +57,17 @@ def publish_push(metrics: Metrics, sessions: Sessions, subscriptions: Subscripti
 
     metrics.gauges("artemis_websockets", "Open WebSockets of clients.", ("kind",), connections)
     metrics.gauge("artemis_subscribers", "Open push sockets.", lambda: len(subscriptions.subscribers))
+    metrics.gauge("artemis_waiting_push_bytes", "Wait for all subscribers.", lambda: subscriptions.bytes)
     metrics.counter("artemis_pushes", "Changes handed to subscribers.", lambda: broadcaster.pushed)
     metrics.counter("artemis_subscribers_lagged", "Subscribers cut off for being slow.", lambda: subscriptions.lagged)
+
+
+def publish_server(metrics: Metrics, read: Callable[[], ServerStatistics]) -> None:
+    """The port, and what is held for those who do not read."""
+    metrics.gauge("artemis_connections", "Open connections.", lambda: read().connections)
+    metrics.counter("artemis_connections_refused", "Connections turned away.", lambda: read().refused)
+    metrics.gauge("artemis_unsent_bytes", "Held for clients that are behind.", lambda: read().unsent_bytes)
+    metrics.counter("artemis_clients_cut", "Clients cut off because too much was held for them.", lambda: read().cut)
 
 
 def publish_actors(

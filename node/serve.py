@@ -13,6 +13,7 @@ from artemis.transport.server import Server, open_server
 
 from .composition import Node, open_node
 from .config import Config
+from .gauges import publish_server
 from .settings import cors, server_limits
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ async def serve(config: Config, *, announce: Callable[[Node, Server], None] | No
                 fast_lane=config.node.fast_lane,
             )
             async with server_scope as server:
+                publish_server(node.metrics, server.statistics)
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     if announce is not None:
                         announce(node, server)

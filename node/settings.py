@@ -90,6 +90,8 @@ def server_limits(config: Config) -> Limits:
         header_timeout_s=limits.header_timeout_s,
         body_timeout_s=limits.body_timeout_s,
         idle_timeout_s=limits.idle_timeout_s,
+        unsent_bytes=limits.unsent_bytes,
+        unsent_bytes_per_connection=limits.unsent_bytes_per_connection,
         websocket_text_bytes=limits.websocket_text_bytes,
     )
 

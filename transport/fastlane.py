@@ -239,8 +239,17 @@ class Conversation:
     async def _flush(self) -> None:
         """Send what is queued, with one call if the client can take it."""
         out = self._out
+        if len(out) > 1 and len(out[-1]) > LARGE_ANSWER_BYTES:
+            body = out.pop()
+            await self._send(b"".join(out))
+            out.clear()
+            await self._send(body)
+            return
         payload = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
+        await self._send(payload)
+
+    async def _send(self, payload: bytes) -> None:
         try:
             sent = self._socket.send(payload)
         except BlockingIOError:
@@ -292,7 +301,8 @@ class Conversation:
         assert plan.head is not None
         self.work()
         answer = await self._lane.guest.answer(plan.head, body, self.caller.ip)
-        self._out.append(answer.render(self._lane.date, self._tail(plan)))
+        bytes_max = self._lane.limits.unsent_bytes_per_connection
+        self._out += answer.render(self._lane.date, self._tail(plan), bytes_max=bytes_max)
 
     async def _receive_body(self, plan: Plan, rest: bytes) -> tuple[bytes, bytes]:
         if plan.chunked:

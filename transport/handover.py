@@ -26,6 +26,8 @@ from .responses import start_of
 logger = logging.getLogger(__name__)
 
 STREAM: Final = 1
+SHARED_BYTES_MIN: Final = 64 * 1024
+"""A larger body is sent as it is, not copied behind its head."""
 OURS: Final = frozenset({b"connection", b"content-length", b"date", b"server", b"transfer-encoding"})
 """Headers of an answer that are written by the conversation, which knows how it is framed."""
 
@@ -90,9 +92,16 @@ class Answer:
                 raise AssertionError(f"an answer over HTTP/1.1 has no {type(event).__name__}")
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    def render(self, date: bytes, headers: tuple[Header, ...]) -> bytes:
-        """All of it, with the headers that depend on the connection."""
+    def render(self, date: bytes, headers: tuple[Header, ...], *, bytes_max: int) -> list[bytes]:
+        """All of it, with the headers that depend on the connection. A large body stays the object that it is, so that
+        many can be sent the same; one of more than `bytes_max` is none that we can answer with."""
         body = b"".join(self._pieces)
+        if len(body) > bytes_max:
+            reply = error_reply(
+                ClientError(503, f"the answer has {len(body)} bytes, more than limits.unsent_bytes_per_connection"),
+                self._head.path.decode("latin-1"),
+            )
+            self._status, self._headers, body = 503, [(b"Content-Type", reply.content_type)], reply.body
         if self._status == 500 and not body and self._head.method != b"HEAD":  # the app ended without an answer
             reply = error_reply(
                 ClientError(500, "the node failed to answer; its log says why"), self._head.path.decode("latin-1")
@@ -100,4 +109,5 @@ class Answer:
             self._headers, body = [(b"Content-Type", reply.content_type)], reply.body
         length = self._length if self._head.method == b"HEAD" and self._length else b"%d" % len(body)
         start = start_of(self._status, b"", (*headers, *self._headers))
-        return b"%b%b%b\r\n\r\n%b" % (start, date, length, body)
+        head = b"%b%b%b\r\n\r\n" % (start, date, length)
+        return [head, body] if len(body) > SHARED_BYTES_MIN else [head + body]

@@ -23,12 +23,18 @@ class Limits:
     """Between two requests of a connection. Longer is closed without a word."""
     send_timeout_s: float = 20.0
     """For a peer that takes nothing of what we send (more for long answers). Then the connection is cut."""
+    unsent_bytes: int = 256 * 1024 * 1024
+    """Held for all clients that are behind with taking what they are sent. Beyond, the slowest of them are cut."""
+    unsent_bytes_per_connection: int = 128 * 1024 * 1024
+    """The same for one client. A larger answer is a 503, and a connection that holds more is cut."""
     linger_s: float = 2.0
     """How long a refused client may go on sending before its connection is reset under it."""
     websocket_text_bytes: int = 64 * 1024
     """One text message from a client. More is closed with 1009."""
     websocket_binary_bytes: int = 16 * 1024 * 1024
     """One binary message from a peer. More is closed with 1009."""
+    websocket_hello_bytes: int = 8 * 1024
+    """The first binary message of a peer, which says who it is. More is closed with 1009."""
     websocket_queue: int = 16
     """Messages a session may leave unread. One more and nothing is read from that socket, pings included."""
     websocket_close_s: float = 2.0

@@ -19,6 +19,10 @@ EXHAUSTED_PAUSE_S = 0.1
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 20, 3
 """After these a connection whose other end is no more is found out, even if we have nothing to send."""
 
+NOT_SENT_BYTES = 128 * 1024
+"""What the kernel keeps of an answer for a client that does not read, beside what it has on its way: instead of
+megabytes for each. A client that reads loses nothing, the window of its connection is as large as it was."""
+
 Admit = Callable[[socket.socket, str], None]
 """Takes over an accepted, non-blocking connection from this address."""
 
@@ -50,6 +54,8 @@ def _tune(listener: socket.socket, limits: Limits) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux, macOS
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
 
 
 class Acceptor:

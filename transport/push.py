@@ -195,6 +195,7 @@ class Sessions:
 
     async def _send(self, socket: Socket, subscriber: Subscriber, encode: Encode) -> None:
         async for item in subscriber.waiting:
+            subscriber.taken(item)
             if isinstance(item, str):
                 await socket.send(item)
                 subscriber.sent(item)

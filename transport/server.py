@@ -26,6 +26,7 @@ from .plans import Lane
 from .requests import Caller, Reply, Request, Route, forwarded_for
 from .sessions import OpenSockets
 from .sockets import GOING_AWAY, PeerRoute, SocketRoute
+from .unsent import Unsent
 from .upgrades import serve_socket
 from .wire import Wire
 
@@ -44,6 +45,10 @@ class ServerStatistics:
     sockets: int
     refused: int
     """Connections turned away since the start because there were too many."""
+    unsent_bytes: int
+    """Held for clients that are behind."""
+    cut: int
+    """Clients that were cut off since the start because too much was held for them."""
 
 
 @asynccontextmanager
@@ -103,6 +108,7 @@ class Server:
         self._lane = lane
         self._limits = lane.limits
         self._open_sockets = open_sockets
+        self._unsent = Unsent(lane.limits.unsent_bytes, reader_bytes_max=lane.limits.unsent_bytes_per_connection)
         self._conversations: set[Conversation] = set()
         self._refusals = 0
         self._refused = 0
@@ -114,7 +120,13 @@ class Server:
         return f"http://{host}:{self.port}"
 
     def statistics(self) -> ServerStatistics:
-        return ServerStatistics(len(self._conversations), len(self._open_sockets), self._refused)
+        return ServerStatistics(
+            connections=len(self._conversations),
+            sockets=len(self._open_sockets),
+            refused=self._refused,
+            unsent_bytes=self._unsent.bytes,
+            cut=self._unsent.cut,
+        )
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept, watch, and serve until `aclose`."""
@@ -163,7 +175,7 @@ class Server:
                     conversation.scope.cancel()
 
     def _admit(self, connection: socket.socket, ip: str) -> None:
-        wire = Wire(connection, self._limits)
+        wire = Wire(connection, self._limits, unsent=self._unsent)
         conversation = Conversation(self._lane, wire, Caller(ip))
         if len(self._conversations) < self._limits.connections:
             self._conversations.add(conversation)

@@ -8,6 +8,7 @@ import socket
 import trio
 
 from .limits import Limits
+from .unsent import Unsent
 
 RECEIVE_BYTES = 64 * 1024
 SEND_BYTES_PER_S_MIN = 32 * 1024
@@ -19,10 +20,16 @@ LINGER_BYTES_MAX = 16 * 1024 * 1024
 class Wire(trio.abc.Stream):
     """A non-blocking socket as a Trio stream, beginning with bytes that were read from it already."""
 
-    def __init__(self, sock: socket.socket, limits: Limits, *, unread: bytes = b"") -> None:
+    def __init__(
+        self, sock: socket.socket, limits: Limits, *, unread: bytes = b"", unsent: Unsent | None = None
+    ) -> None:
+        """`unsent`: where to count what the client does not take."""
         self.socket = sock
+        self.took_s = self.heard_s = trio.current_time()
+        """When the client last took something of what it had not taken at once, and when something came from it."""
         self._limits = limits
         self._unread = unread
+        self._unsent = unsent or Unsent(limits.unsent_bytes, reader_bytes_max=limits.unsent_bytes_per_connection)
         self._closed = False
 
     def unread(self, data: bytes) -> None:
@@ -57,16 +64,23 @@ class Wire(trio.abc.Stream):
             if sent == len(view):
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return
+            self.took_s = trio.current_time()
+            self._unsent.hold(self, view.obj, memoryview(view.obj).nbytes)
             try:
                 with trio.move_on_after(self._limits.send_timeout_s + len(view) / SEND_BYTES_PER_S_MIN):
                     while sent < len(view):
+                        if self._closed:
+                            raise trio.ClosedResourceError
                         await trio.lowlevel.wait_writable(self.socket)
                         sent += self._send(view[sent:])
+                        self.took_s = trio.current_time()
                     return
             except trio.Cancelled:
                 if sent:  # whatever would be sent next, the client would take it for the rest of this
                     self.abort()
                 raise
+            finally:
+                self._unsent.release(self)
         self.abort()
         raise trio.BrokenResourceError("the client does not take what it asked for")
 

@@ -70,6 +70,8 @@ class Management:
         self.audit = AuditLog(audit_limits or AuditLimits())
         self._visibility = Visibility(self.tables)
         self._decorations = Decorations(self._visibility, self.region_key)
+        self.generation = 0
+        """Rises whenever something here changes, and so may answers that are made of it."""
         self._rules: dict[str, ServiceRules] = {}
         """Only services about which there is something to say."""
 
@@ -149,6 +151,7 @@ class Management:
                 for tombstone in self.tables.remains(record):
                     put(tombstone, None)
         applied.records = [record for record, _ in fresh]
+        self.generation += bool(fresh)
         applied.effect = impact.effect()
         if impact.operations_changed:
             self._decorations.generation += 1

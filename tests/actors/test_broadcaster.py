@@ -16,7 +16,7 @@ from artemis.actors.broadcaster import (
 )
 from artemis.actors.mailbox import Mailbox
 from artemis.actors.supervisor import open_supervisor
-from artemis.store.changes import ServiceChange
+from artemis.store.changes import InstanceChange, ServiceChange
 
 
 def change(service: str, revision: int, version: int = 0) -> ServiceChange:
@@ -130,3 +130,40 @@ async def test_a_change_is_encoded_once_for_all_subscribers_of_a_dialect() -> No
     push = Push(change("svc.a", 7))
     assert [push.texts(encode) for _ in range(3)] == [("7",)] * 3
     assert calls == [7]
+
+
+def large(service: str, revision: int) -> Push:
+    told = InstanceChange("new", b"x" * 1000, "i1", 0)
+    return Push(ServiceChange(service, service, revision, (told,), False, 0, revision))
+
+
+async def test_what_waits_for_all_has_a_bound_and_counts_once() -> None:
+    """Whoever is furthest behind resumes; who reads is not touched, and what waits for nobody is not counted."""
+    subscriptions = Subscriptions(bytes_max=10_000)
+    behind, slow, quick = (a_subscriber(subscriptions, "svc.a") for _ in range(3))
+    for revision in range(1, 31):
+        push = large("svc.a", revision)
+        for subscriber in (behind, slow, quick):
+            subscriber.offer(push)
+        quick.taken(quick.waiting.receive_nowait())
+        if revision > 4 and slow.farewell is None:
+            slow.taken(slow.waiting.receive_nowait())
+        assert subscriptions.bytes <= 10_000
+    assert behind.farewell is not None
+    assert behind.farewell.code == TRY_AGAIN
+    assert "bytes were waiting" in behind.farewell.reason
+    assert (quick.farewell, slow.farewell) == (None, None)
+    assert len(behind.waiting) == 0
+    subscriptions.close(slow)
+    assert subscriptions.bytes == 0
+
+
+async def test_what_waits_for_one_has_a_bound_too() -> None:
+    subscriptions = Subscriptions(subscriber_bytes_max=5_000)
+    subscriber, other = a_subscriber(subscriptions, "svc.a"), a_subscriber(subscriptions, "svc.a")
+    for revision in range(1, 6):
+        subscriber.offer(large("svc.a", revision))
+    assert subscriber.farewell is not None
+    other.say("x" * 5_001)
+    assert other.farewell is not None
+    assert subscriptions.bytes == 0

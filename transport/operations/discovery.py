@@ -23,6 +23,7 @@ from .answers import answer, encode_json, failure
 from .decoding import decode
 from .pacing import Pace
 from .rules import InstanceRules
+from .shared import Shared
 from .standing import Standing, not_up
 
 CONFIGS_MAX: Final = 1000
@@ -50,6 +51,11 @@ class Decorator(Protocol):
 
     def services_with_logical_instances(self) -> set[str]:
         """Keys of the services that have instances nobody registers."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """The same while none of these answers changes."""
         ...
 
 
@@ -117,6 +123,7 @@ class DiscoveryOperations:
         self._random = random
         self._address_of = address_of
         self._turns: dict[str, int] = {}
+        self._everything = Shared(lambda: self._make_all(None), self._stamp)
 
     # One service, many services
 
@@ -193,10 +200,18 @@ class DiscoveryOperations:
     async def _all(self, request: Request, ask: ServicesRequest) -> Reply:
         if not self._standing.serves_discovery():
             return self._not_up('"services":null,"version":0', loose=request.loose)
+        if not request.loose:
+            return await self._everything.reply()
+        asker = self._asker(request, None, *self._place(ask, None))
+        return await self._make_all(asker)
+
+    def _stamp(self) -> tuple[int, int]:
+        return self._registry.version, 0 if self._decorator is None else self._decorator.generation
+
+    async def _make_all(self, asker: Asker | None) -> Reply:
         registry, pace = self._registry, Pace()
         # Taken first: what changes meanwhile may be in the answer already, and is in the next delta in any case.
         version = registry.version
-        asker = self._asker(request, None, *self._place(ask, None)) if request.loose else None
         services: list[bytes] = []
         for service in list(registry.services.values()):
             if service.visible():
@@ -207,7 +222,7 @@ class DiscoveryOperations:
                 known = registry.services.get(key)
                 if known is None or not known.visible():
                     services.append(self._body(known.service_id if known else key, known, None, empty=True))
-        return answer(b'"services":[%b],"version":%d' % (b",".join(services), version), loose=request.loose)
+        return answer(b'"services":[%b],"version":%d' % (b",".join(services), version), loose=asker is not None)
 
     def delta(self, request: Request) -> Reply:
         """What came and went since a version that an earlier answer carried."""
