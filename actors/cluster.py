@@ -25,8 +25,10 @@ from .handshake import Acquaintance, Entropy, Handshake, Identity, Refused
 from .links import PeerLinks
 from .membership import BecameUp, Membership, NodeStatus, PeerFound, PeerLeft, PeerLost, Transition
 from .ports import Dialer, DialFailed, Link, LinkLost
+from .quoting import quoted
 from .reconciler import Reconciler, Turn
 from .replicator import Replicator
+from .seldom import SeldomEach
 from .supervisor import Restarts, Supervisor
 from .tables import Tables
 
@@ -78,6 +80,7 @@ class Cluster:
         self._rng = rng
         self._live_count = live_count
         self._turn = Turn()
+        self._refusals = SeldomEach()
         self._leaving = False
         self._closed = LinkStatistics()
         """Sums over the links that have ended."""
@@ -174,9 +177,15 @@ class Cluster:
         try:
             conversation = await self._introduce(link, self._handshake.admit(link, peer_ip), dialled=False)
         except (LinkLost, BadFrame) as error:
-            logger.warning("a peer at %s was not accepted: %s", peer_ip, error)
+            self._not_accepted(quoted(peer_ip), quoted(error))
             return
         await self.converse(self._url_of(conversation.peer), conversation)
+
+    def _not_accepted(self, where: str, why: str) -> None:
+        count = self._refusals.due(f"{where} {why}", self._clock.now_s())
+        if count:
+            again = f" ({count} times)" if count > 1 else ""
+            logger.warning("a peer at %s was not accepted: %s%s", where, why, again)
 
     async def converse(self, url: str, conversation: Conversation) -> None:
         """Run a conversation to its end, as one with this peer."""
@@ -200,7 +209,7 @@ class Cluster:
                 self._guests.pop(url, None)
             self.membership.closed(url, problem=conversation.reason or "")
             self._links_changed(url)
-            logger.info("the link with %s ended: %s", conversation.peer, conversation.reason)
+            logger.info("the link with %s ended: %s", conversation.peer, quoted(conversation.reason))
 
     async def _introduce(self, link: Link, handshake: Awaitable[Acquaintance], *, dialled: bool) -> Conversation:
         settings = self.settings.links
@@ -352,7 +361,7 @@ class Cluster:
     def said_goodbye(self, conversation: Conversation, reason: str) -> None:
         url = self._urls.get(conversation)
         if url is not None:
-            logger.info("%s left: %s", conversation.peer, reason)
+            logger.info("%s left: %s", conversation.peer, quoted(reason))
             self._follow(self.membership.said_goodbye(url))
 
     # What follows

@@ -46,6 +46,7 @@ from .frames import (
 from .framing import BadFrame, decode, encode, kind_of
 from .handshake import Acquaintance, Refused
 from .ports import BadRow, Link, LinkLost
+from .quoting import quoted
 from .refusals import RefusalWarnings
 from .tables import Tables
 
@@ -374,7 +375,7 @@ class Conversation:
         try:
             await task()
         except (BadFrame, BadRow) as error:
-            logger.warning("%s broke the protocol: %s", self.peer, error)
+            logger.warning("%s broke the protocol: %s", self.peer, quoted(error))
             self.close(f"protocol error: {error}")
         except LinkLost as lost:
             self.close(str(lost))

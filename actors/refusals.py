@@ -9,6 +9,7 @@ import logging
 from typing import Final
 
 from .clock import Clock
+from .quoting import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class RefusalWarnings:
         if self._told_s is not None and now_s - self._told_s < WARNING_S:
             return
         logger.warning(
-            "refused %d rows of %s, the last of %s with the key %.100r: %.200s",
-            self._untold, self._peer, table, key, problem,
+            "refused %d rows of %s, the last of %s with the key %s: %s",
+            self._untold, self._peer, quoted(table, 50), quoted(key, 100), quoted(problem),
         )  # fmt: skip
         self._untold, self._told_s = 0, now_s

@@ -18,6 +18,7 @@ from .framing import BadFrame
 from .handshake import Refused
 from .links import PeerLinks
 from .ports import BadRow, DialFailed, LinkLost
+from .quoting import quoted
 from .reconciler import Reconciler, Round
 from .tables import Tables
 from .teller import Teller, TellerStatistics
@@ -162,7 +163,7 @@ class Replicator:
     def _complain(self, problem: str) -> None:
         """Something is configured wrongly: say so once, not with each attempt."""
         if problem != self._problem:
-            logger.error("no link to %s: %s", self.url, problem)
+            logger.error("no link to %s: %s", self.url, quoted(problem))
 
     async def _reconcile(self) -> None:
         settings = self._settings

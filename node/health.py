@@ -41,7 +41,7 @@ class HealthPages:
         return [
             Route("GET", "/health", self.live, "health"),
             Route("GET", "/health/ready", self.ready, "ready"),
-            Route("GET", "/metrics", self.scrape, "metrics", produces=b"text/plain"),
+            Route("GET", "/metrics", self.scrape, "metrics", produces=b""),
         ]
 
     def live(self, request: Request) -> Reply:

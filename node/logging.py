@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
+from artemis.actors.quoting import cut, printable, quoted
+
 from .config import LoggingSection
 
 _STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -19,6 +21,8 @@ _QUIET_LOGGERS: Final = ("hypercorn", "quart", "httpx", "httpcore", "trio-websoc
 """Libraries whose routine events are not ours to tell; their warnings are."""
 
 REDACTED: Final = "***"
+TEXT_MAX: Final = 4096
+"""Characters of a message, of a fact, and of a line of a traceback. More are cut, wherever they come from."""
 
 
 def set_up_logging(settings: LoggingSection, *, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
@@ -49,12 +53,12 @@ class JsonFormatter(logging.Formatter):
             "time": _utc(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
-            **facts_of(record),
+            "message": _cut(record.getMessage()),
+            **{name: _cut(value) for name, value in facts_of(record).items()},
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
-        return _redact(json.dumps(event, ensure_ascii=False, default=str), self._secrets)
+        return _redact(printable(json.dumps(event, ensure_ascii=False, default=str)), self._secrets)
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -69,7 +73,8 @@ class ConsoleFormatter(logging.Formatter):
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         text = f"{clock}.{int(record.msecs):03d} {record.levelname.lower():<8} {_plain(record.getMessage())}{facts}"
         if record.exc_info:
-            text += "".join(f"\n    {line}" for line in self.formatException(record.exc_info).splitlines())
+            trace = self.formatException(record.exc_info).split("\n")
+            text += "".join(f"\n    {quoted(line, TEXT_MAX)}" for line in trace)
         return _redact(text, self._secrets)
 
 
@@ -84,9 +89,12 @@ def _utc(record: logging.LogRecord) -> str:
 
 
 def _plain(value: object) -> str:
-    """The text on one line: what a client sent must not be able to forge a line of the log."""
-    text = str(value)
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """The text on one line: what a client sent must not be able to forge a line of the log, nor to fill it."""
+    return quoted(value, TEXT_MAX)
+
+
+def _cut(value: object) -> object:
+    return cut(value, TEXT_MAX) if isinstance(value, str) else value
 
 
 def _redact(text: str, secrets: Sequence[str]) -> str:

@@ -167,6 +167,8 @@ class Conversation:
                     self.phase, self.deadline_s = _IDLE, lane.now_s + idle_timeout_s
             elif plan.socket is not None and plan.refusal is None:
                 assert plan.head is not None
+                if len(data) > plan.size:  # RFC 6455, 4.1; the library would leave these bytes unread
+                    raise ClientError(400, "a client waits for the answer to its handshake before it says more")
                 self.work()
                 return Departure(plan.socket, plan.head, data)
             else:

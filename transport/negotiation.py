@@ -13,7 +13,7 @@ HeaderOf = Callable[[bytes], bytes | None]
 
 def refusal(route: Route, header: HeaderOf, limits: Limits) -> ClientError | None:
     """Why this request is not even tried; None when it is."""
-    if not accepts(header(b"accept"), route.produces):
+    if route.produces and not accepts(header(b"accept"), route.produces):
         return ClientError(406, f"this path answers {route.produces.decode()} only, which the Accept header excludes")
     content_type = header(b"content-type")
     if route.takes_body and not is_json(content_type) and not (route.body_optional and _says_nothing(header)):

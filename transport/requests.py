@@ -121,6 +121,7 @@ class Route:
     """Answered in place by the fast lane: a plain function that does not wait, on a path without placeholders."""
     loose: bool = False
     produces: bytes = JSON
+    """What Accept must not exclude. Empty: the route chooses by itself, and answers in any case."""
     body_optional: bool = False
     """A POST, PUT or PATCH that may come without a body, and then needs no Content-Type."""
 

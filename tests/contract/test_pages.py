@@ -43,13 +43,27 @@ async def test_row_30_metrics_are_in_the_format_of_prometheus(node: NodeProcess)
     assert "# TYPE artemis_requests_total counter" in page or "# TYPE artemis_requests counter" in page
 
 
-async def test_metrics_may_be_asked_for_as_open_metrics(node: NodeProcess) -> None:
-    answer = await ask(node, "GET", "/metrics", accept="application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text"),
+        ("application/openmetrics-text", "application/openmetrics-text"),
+        ("text/plain", "text/plain"),
+        ("application/json", "text/plain"),
+        ("text/html,application/xhtml+xml", "text/plain"),
+        ("text/plain;q=0", "text/plain"),
+        ("image/*", "text/plain"),
+        ("", "text/plain"),
+    ],
+)
+async def test_metrics_are_text_whatever_is_accepted_and_open_metrics_when_asked_for(
+    node: NodeProcess, accept: str, kind: str
+) -> None:
+    answer = await ask(node, "GET", "/metrics", accept=accept)
     assert answer.status == 200
-    kind = answer.header("content-type") or ""
-    assert kind.startswith("text/plain") or (
-        kind.startswith("application/openmetrics-text") and b"# EOF" in answer.body
-    )
+    assert (answer.header("content-type") or "").startswith(kind)
+    assert answer.body.endswith(b"# EOF\n") is (kind == "application/openmetrics-text")
+    assert b"artemis_build" in answer.body
 
 
 async def test_what_happens_is_counted_under_its_operation_and_outcome(node: NodeProcess, name: str) -> None:

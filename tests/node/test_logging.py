@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from artemis.actors.quoting import quoted
 from artemis.node.config import LoggingSection
 from artemis.node.logging import ConsoleFormatter, JsonFormatter, set_up_logging
 
@@ -66,6 +67,51 @@ def test_what_a_client_sent_cannot_forge_a_line(formatter_class: type[logging.Fo
     line = formatter_class().format(record("unknown service %s", "a\n12:00:00.000 error    node is down\x1b[31m"))
     assert "\n" not in line
     assert "\x1b" not in line
+
+
+HOSTILE = {
+    "a line": "a\n12:00:00.000 error    node is down",
+    "a line of another kind": "a\x0b\x0c\x1c\x85b\u2028c\u2029d",
+    "an escape": "\x1b[31m\x1b]0;title\x07",
+    "an escape of C1": "\x9b31m \x90 \x9d0;title\x9c",
+    "bidi": "\u202eevil\u202c \u2066x\u2069 \u200f \u061c",
+    "invisible": "a\u200bb\ufeffc\U000e0041d\xadx",
+    "half a character": "\ud800",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("formatter_class", [JsonFormatter, ConsoleFormatter])
+def test_whatever_strangers_say_is_printable_and_on_one_line(
+    formatter_class: type[logging.Formatter], text: str
+) -> None:
+    """In the message, in the facts, and in a traceback."""
+    error = ValueError(text)
+    event = record("peer %s", text, peer=text)
+    event.exc_info = (ValueError, error, None)
+    lines = formatter_class().format(event).split("\n")
+    assert all(line.isprintable() for line in lines)
+    if formatter_class is JsonFormatter:
+        (line,) = lines
+        assert json.loads(line)["message"] == f"peer {text}"
+        assert json.loads(line)["peer"] == text
+    else:
+        assert all(line.startswith("    ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("formatter_class", [JsonFormatter, ConsoleFormatter])
+def test_whatever_strangers_say_is_cut(formatter_class: type[logging.Formatter]) -> None:
+    line = formatter_class().format(record("peer %s", "x" * 1_000_000, peer="y" * 1_000_000))
+    assert len(line) < 10_000
+    assert "(1000000 characters)" in line
+
+
+def test_a_foreign_text_is_quoted_short_and_printable() -> None:
+    assert quoted("10.1.1.1") == "10.1.1.1"
+    assert quoted("a\nb\x9b\u202e") == "a\\nb\\u009b\\u202e"
+    assert quoted("x" * 1000, 3) == "xxx... (1000 characters)"
+    assert quoted(ValueError("\x1b")) == "\\u001b"
+    assert quoted("Größe 日本") == "Größe 日本"
 
 
 @pytest.mark.parametrize("format_name", ["json", "console"])

@@ -13,7 +13,7 @@ from artemis.transport.server import Server
 from artemis.transport.sockets import BinarySocket, PeerRoute, Socket, SocketClosed, SocketRoute
 
 from ..pace import paced
-from .serving import QUICK, ROOMY, connected, eventually, serving
+from .serving import QUICK, ROOMY, connected, eventually, message, serving
 
 HANDSHAKE = {
     "upgrade": "websocket",
@@ -160,6 +160,53 @@ async def test_who_is_not_admitted_gets_an_empty_200(fast_lane: bool) -> None:
 async def test_a_bad_handshake_is_refused(change: dict[str, str], status: int) -> None:
     async with serving(sockets=SOCKETS) as server, connected(server) as client:
         assert (await client.ask("GET", "/ws", None, **{**HANDSHAKE, **change})).status == status
+
+
+@pytest.mark.parametrize("first", [None, "/echo", "/cold"])
+@pytest.mark.parametrize("extra", [b"", b"X", b"\x81\x82\x00\x00\x00\x00hi", b"\xff" * 500])
+async def test_a_failed_upgrade_is_answered_in_json_and_not_told_to_the_log(
+    fast_lane: bool, first: str | None, extra: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when the client did not wait for the answer before it went on."""
+    failures = [
+        ("/ws", {"sec_websocket_version": "8"}, 426),
+        ("/ws", {"sec_websocket_key": "no key"}, 400),
+        ("/ws", {"connection": "close"}, 400),
+        ("/ws", {"content_length": "3"}, 400),
+        ("/ws", {"origin": "http://evil.example"}, 403),
+        ("/peer", {"origin": "http://evil.example"}, 403),
+        ("/nowhere", {}, 404),
+        ("/ws", {"upgrade": "nonsense"}, 400),
+    ]
+    caplog.set_level("INFO")
+    async with serving(fast_lane=fast_lane, sockets=SOCKETS) as server:
+        for path, change, status in failures:
+            async with connected(server) as client:
+                if first is not None:
+                    assert (await client.ask("POST", first, b"{}")).status == 200
+                await client.send(message("GET", path, None, **{**HANDSHAKE, **change}) + extra)
+                answer = await client.answer()
+                assert (answer.status, answer.json["status"]) == (status, status), path
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("path", ["/ws", "/peer"])
+@pytest.mark.parametrize("first", [None, "/echo", "/cold"])
+async def test_a_byte_behind_the_handshake_fails_it_and_is_not_told_to_the_log(
+    fast_lane: bool, first: str | None, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with serving(fast_lane=fast_lane, sockets=SOCKETS) as server:
+        for extra in (b"X", b"\x81\x82\x00\x00\x00\x00hi", b"\xff" * 500):
+            async with connected(server) as client:
+                if first is not None:
+                    assert (await client.ask("POST", first, b"{}")).status == 200
+                await client.send(message("GET", path, None, **HANDSHAKE) + extra)
+                answer = await client.answer()
+                assert (answer.status, answer.json["status"], answer.header("connection")) == (400, 400, "close")
+                assert await client.ended()
+        await eventually(lambda: not server.statistics().connections)
+    assert not caplog.records
 
 
 async def test_a_plain_get_of_a_socket_path_is_400(fast_lane: bool) -> None:

@@ -13,13 +13,14 @@ from typing import Final
 
 from artemis.actors.clock import Clock
 from artemis.actors.effects import Effects
+from artemis.actors.quoting import quoted
+from artemis.actors.seldom import Seldom
 from artemis.store.instances import Instance
 from artemis.store.ratelimit import RateLimiter
 from artemis.store.registry import Registry
 
 from ..errors import ClientError
 from ..requests import Handler, Reply, Request, Route
-from ..seldom import Seldom
 from .answers import RATE_LIMITED_MESSAGE, answer, encode_json, failure
 from .cluster import PlaceRequest
 from .decoding import decode
@@ -163,11 +164,11 @@ class ReplicationOperations:
             count = self._warnings.due(self._clock.now_s())
             if count:
                 logger.warning(
-                    "%d instances that %s replicates were refused; the last is %.200r: %.200r",
+                    "%d instances that %s replicates were refused; the last is %s: %s",
                     count,
                     request.caller.ip,
-                    instance.text(),
-                    refusal[1],
+                    quoted(instance.text()),
+                    quoted(refusal[1]),
                 )
         return refusal
 

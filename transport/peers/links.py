@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import trio
 
 from artemis.actors.ports import DialFailed, Link, LinkLost
+from artemis.actors.quoting import quoted
 
 from ..requests import Caller
 from ..sockets import BinarySocket, PeerRoute, SocketClosed
@@ -41,7 +42,7 @@ def _address(caller: Caller) -> str:
     """Where a peer is. Behind a proxy on this machine everybody would seem to be on this machine."""
     if caller.forwarded_for is None:
         return caller.ip
-    return f"{caller.forwarded_for} by way of {caller.ip}"
+    return f"{quoted(caller.forwarded_for, 100)} by way of {caller.ip}"
 
 
 class SocketLink:

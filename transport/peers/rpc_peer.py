@@ -18,11 +18,12 @@ import trio
 
 from artemis.actors.clock import Clock
 from artemis.actors.frames import Word
+from artemis.actors.quoting import quoted
+from artemis.actors.seldom import Seldom
 from artemis.store.instances import Instance
 from artemis.store.leases import Entry
 from artemis.store.management.records import Audit, Record
 
-from ..seldom import Seldom
 from .rpc_calls import FOR_GOOD, LATER, Refusal, Refusals, RpcCalls, RpcFailed, open_client
 from .rpc_news import News, Waiting
 from .rpc_words import can_register, is_taken, removed, word
@@ -282,12 +283,12 @@ class RpcPeer:
         count = self._refusals.due(self._clock.now_s())
         if count:
             logger.warning(
-                "%s did not take %d instances of ours; the last is %r, %.50s: %.300s",
+                "%s did not take %d instances of ours; the last is %r, %s: %s",
                 self.url,
                 count,
                 entry,
-                refusal.code,
-                refusal.reason,
+                quoted(refusal.code, 50),
+                quoted(refusal.reason),
             )
 
     def _complain(self, reason: str) -> None:
@@ -296,11 +297,11 @@ class RpcPeer:
         oldest_s = self._changes.oldest_s()
         if oldest_s is not None and now_s - oldest_s >= LATE_S and self._late.due(now_s):
             logger.warning(
-                "%d registrations and removals wait for %s, the oldest for %.0f s, until it takes them: %.300s",
+                "%d registrations and removals wait for %s, the oldest for %.0f s, until it takes them: %s",
                 len(self._changes),
                 self.url,
                 now_s - oldest_s,
-                reason,
+                quoted(reason),
             )
 
     def _body(self, entry: Entry) -> bytes:
