@@ -9,6 +9,7 @@ ZONES = ("zone1", "zone2")
 
 REGISTER = "/artemis/api/registry/register.json"
 HEARTBEAT = "/artemis/api/registry/heartbeat.json"
+HEARTBEAT_BY_KEY = "/api/registry/heartbeat.json"
 UNREGISTER = "/artemis/api/registry/unregister.json"
 LOOKUP = "/artemis/api/discovery/lookup.json"
 
@@ -52,6 +53,12 @@ def batches(count: int, *, start: int = 0, size: int = INSTANCES_PER_REQUEST) ->
 def body_of(instances: list[dict[str, object]]) -> bytes:
     """The body of a register, heartbeat, or unregister request."""
     return encode({"instances": instances})
+
+
+def keys_of(instances: list[dict[str, object]]) -> bytes:
+    """The body of a heartbeat by key, with the five fields that clients send."""
+    names = ("regionId", "zoneId", "serviceId", "groupId", "instanceId")
+    return encode({"instanceKeys": [{name: instance[name] for name in names} for instance in instances]})
 
 
 def lookup_body(service: str) -> bytes:

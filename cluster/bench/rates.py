@@ -8,7 +8,7 @@ from .http import Address, prepare
 from .load import LoadResult, closed_loop, open_loop
 from .measurements import Budget, Measurement, median_of
 from .nodes import BenchNode, open_node
-from .population import HEARTBEAT, LOOKUP, REGISTER, body_of, lookup_body, make_instances
+from .population import HEARTBEAT, HEARTBEAT_BY_KEY, LOOKUP, REGISTER, body_of, keys_of, lookup_body, make_instances
 from .settings import BenchSettings
 
 Scripts = Sequence[Sequence[bytes]]
@@ -28,7 +28,7 @@ class RateRow:
 
 
 def heartbeat(settings: BenchSettings) -> Iterator[Measurement]:
-    """Ten instances a request, and one; then the latency at half of the budget's rate."""
+    """Ten instances a request, and one, whole and by key; and the latency at half of the budget's rate."""
     with open_node(core=settings.cores[0]) as node:
         ten = _heartbeats(node, settings.connections, 10)
         one = _heartbeats(node, settings.connections, 1)
@@ -37,6 +37,9 @@ def heartbeat(settings: BenchSettings) -> Iterator[Measurement]:
         yield from latency_at(settings, node, ten, rate=6_000, what="heartbeat of 10", row="heartbeat")
         row = RateRow(row="heartbeat", what="heartbeat, 1 instance a request", budget=15_000)
         yield highest_rate(settings, node, row, one)
+        by_key = _heartbeats(node, settings.connections, 10, by_key=True)
+        row = RateRow(row="heartbeat", what="heartbeat by key, 10 keys a request", budget=12_000)
+        yield highest_rate(settings, node, row, by_key)
 
 
 def lookup(settings: BenchSettings) -> Iterator[Measurement]:
@@ -125,14 +128,15 @@ def latency_at(
         )
 
 
-def _heartbeats(node: BenchNode, connections: int, size: int) -> Scripts:
+def _heartbeats(node: BenchNode, connections: int, size: int, *, by_key: bool = False) -> Scripts:
     """One heartbeat per connection, each for instances of its own, which are registered here."""
     scripts: list[list[bytes]] = []
     with node.connect() as connection:
         for number in range(connections):
             instances = make_instances(number * size, size)
             connection.expect("POST", REGISTER, body_of(instances))
-            scripts.append([prepare("POST", HEARTBEAT, body_of(instances), address=node.address)])
+            path, body = (HEARTBEAT_BY_KEY, keys_of(instances)) if by_key else (HEARTBEAT, body_of(instances))
+            scripts.append([prepare("POST", path, body, address=node.address)])
     return scripts
 
 

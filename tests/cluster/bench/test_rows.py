@@ -20,7 +20,7 @@ TINY = BenchSettings(
 )
 
 ROWS = {
-    "heartbeat": 4,
+    "heartbeat": 5,
     "lookup": 2,
     "register": 2,
     "population": 4,
