@@ -77,6 +77,8 @@ def screen(raw: bytes | bytearray, start: int = 0) -> None:
     first = raw[:64].lstrip(b"\r\n")[:1]
     if first and not b"A" <= first <= b"Z":
         raise ClientError(400, "this is not HTTP")
+    if start == 0 and raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n"):
+        return  # as good, and five times as fast, for a whole head
     bare = _BARE.search(raw, max(0, start - 1))
     if bare is not None and not (bare.end() == len(raw) and raw.endswith(b"\r")):
         raise ClientError(400, "lines of a request end with CR LF")
@@ -151,15 +153,16 @@ def _length(headers: list[Header]) -> int:
 
 def _refuse_ambiguity(head: Head) -> None:
     """Refuse what another server on the way may understand differently from us."""
-    hosts = [value for name, value in head.headers if name == b"host"]
-    if len(hosts) > 1 or not (hosts or head.http_1_0):
+    names = [name for name, _ in head.headers]
+    hosts = names.count(b"host")
+    if hosts > 1 or (hosts == 0 and not head.http_1_0):
         raise ClientError(400, "exactly one Host header is required")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and not _HOST.fullmatch(head.header(b"host") or b""):
         raise ClientError(400, "the Host header is no name or address with a port")
     if head.chunked:
         if head.http_1_0:
             raise ClientError(400, "HTTP/1.0 has no Transfer-Encoding")
         if head.tokens(b"transfer-encoding") != {b"chunked"}:
             raise ClientError(501, "the only Transfer-Encoding understood is chunked")
-    if head.tokens(b"expect") - {b"100-continue"}:
+    if b"expect" in names and head.tokens(b"expect") - {b"100-continue"}:
         raise ClientError(417, "the only expectation understood is 100-continue")
