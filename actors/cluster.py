@@ -110,6 +110,7 @@ class Cluster:
         for url in self.links:
             supervisor.start(f"replicator {url}", partial(self._build_replicator, url), PATIENT)
         supervisor.start("membership", lambda: self)
+        self._tables.instances.joining(joins=not self.membership.is_synchronised)
 
     def _build_replicator(self, url: str) -> Replicator:
         replicator = Replicator(
@@ -117,7 +118,7 @@ class Cluster:
             hub=self,
             links=self.links[url],
             tables=self._tables,
-            reconciler=Reconciler(self._tables, rng=self._rng, turn=self._turn),
+            reconciler=Reconciler(self._tables, clock=self._clock, rng=self._rng, turn=self._turn),
             clock=self._clock,
             rng=self._rng,
             settings=self.settings.links,
@@ -195,7 +196,7 @@ class Cluster:
         opened = self.membership.opened(
             url, conversation.peer, conversation.word, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()
         )
-        self._follow(opened)
+        self._follow([PeerFound(conversation.peer.origin), *opened])
         self._links_changed(url)
         logger.info("%s %s", "linked to" if conversation.dialled else "linked from", conversation.peer)
         try:
@@ -333,6 +334,7 @@ class Cluster:
             allow_discover=self.settings.allow_other_zones_discovery,
             live=self._live_count(),
             digests=self._tables.digests(),
+            memory_ms=self._tables.memory_ms(),
         )
 
     def heard(self, conversation: Conversation) -> None:
@@ -384,6 +386,7 @@ class Cluster:
                     instances.peer_left(origin)
                 case BecameUp(reason=reason):
                     logger.info("this node is up: %s", reason)
+                    instances.joining(joins=False)
                     self._announce()
 
     def _announce(self) -> None:

@@ -12,6 +12,8 @@ from typing import Final, Protocol
 
 import trio
 
+from artemis.store.contacts import Absence
+
 from .clock import Clock
 from .cluster_settings import LinkSettings
 from .exchange import Exchange, LinkStatistics
@@ -167,6 +169,10 @@ class Conversation:
         self._status_due = True
         self._something_to_answer.set()
 
+    def absence(self, table: str) -> Absence | None:
+        """What it means for a table that the two nodes have been apart, if it was for long."""
+        return self._tables.absence(table, self.peer.node_id, self.word)
+
     def late_s(self, now_s: float) -> float:
         """How long the oldest question about whether the peer is there has been without an answer."""
         return now_s - next(iter(self._pings.values()), now_s)
@@ -271,6 +277,7 @@ class Conversation:
             logger.error("the link with %s is given up: %s", self.peer.url, text)
             raise Refused("clock-drift", text)
         self.word = word
+        self._tables.compare(self.peer.node_id, word)
         self._owner.told(self, word)
 
     def _applied(self, sequence: int, stamp_ms: int) -> None:
@@ -345,9 +352,9 @@ class Conversation:
                 await self.send(self._tables.answer_digests(question))
                 return
             case Want():
-                frames: Iterable[Frame | None] = self._tables.answer_want(question)
+                frames: Iterable[Frame | None] = self._tables.answer_want(question, self.absence(question.table))
             case Inspect():
-                frames = self._tables.answer_inspect(question)
+                frames = self._tables.answer_inspect(question, self.absence(question.table))
             case AskAudits():
                 frames = self._tables.answer_audits(question)
         for frame in frames:

@@ -56,12 +56,14 @@ class LinkStatistics:
 class Exchange:
     """A question to the peer and the answers that came so far."""
 
-    __slots__ = ("_deadline", "_done", "_silence_s", "lost", "parts", "request", "rows")
+    __slots__ = ("_deadline", "_done", "_silence_s", "keys", "lost", "parts", "request", "rows")
 
     def __init__(self, request: int, silence_s: float) -> None:
         self.request = request
         self.parts: list[Differing | Versions] = []
         """What is needed afterwards; rows were applied when they came, and are not kept."""
+        self.keys: list[str] = []
+        """Of the rows that came."""
         self.rows = 0
         self.lost = False
         self._silence_s = silence_s
@@ -71,7 +73,9 @@ class Exchange:
     def add(self, part: Reply, *, last: bool) -> None:
         """Part of the answer has come, and been applied."""
         match part:
-            case Answer(keys=rows) | Audits(rows=rows):
+            case Answer(keys=keys):
+                self.keys += keys
+            case Audits(rows=rows):
                 self.rows += len(rows)
             case Differing() | Versions():
                 self.parts.append(part)

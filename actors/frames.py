@@ -61,6 +61,8 @@ class Word(Struct, frozen=True):
     live: Natural = 0
     digests: dict[Name, Large] = {}
     """By table: one number for everything it holds. Equal numbers mean that two nodes have converged."""
+    memory_ms: dict[Name, Natural] = {}
+    """By table: how far back the node's memory reaches without a gap."""
 
 
 class Frame(Struct, frozen=True, tag_field="kind"):
@@ -166,9 +168,12 @@ class Ack(Frame, frozen=True, tag="ack"):
 
 
 class Want(Frame, frozen=True, tag="want"):
+    """`bare`: only versions, ages and origins are wanted; the value of what lives may be left empty."""
+
     table: Name
     keys: Keys
     request: Natural
+    bare: bool = False
 
 
 class Digests(Frame, frozen=True, tag="digests"):

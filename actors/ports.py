@@ -6,9 +6,10 @@
     └── DialFailed      it never began
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from artemis.store.contacts import Absence
 from artemis.store.leases import Entry
 
 
@@ -81,8 +82,8 @@ class Replica(Protocol):
         """The version held of a key; 0 when it is not held."""
         ...
 
-    def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
-        """What is known of these keys now; unknown ones are left out."""
+    def states(self, keys: Iterable[str], *, now_s: float, bare: bool = False) -> Sequence[State]:
+        """What is known of these keys now; unknown ones are left out. `bare`: an empty value for each that lives."""
         ...
 
     def offered(
@@ -101,6 +102,36 @@ class Replica(Protocol):
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
         """Take over what is newer; `via` is the origin of who told us. Returns how many rows changed."""
+        ...
+
+    # Long absences; peers by node id. See store/contacts.py
+
+    def met(self, peer: str, *, now_s: float, now_ms: int) -> None:
+        """The peer knows all that is held here, at this moment."""
+        ...
+
+    def completed(self, peer: str, *, began_s: float, began_ms: int, memory_ms: int) -> None:
+        """A round with the peer is complete that began then; `memory_ms` is 0 when there was less to learn than all."""
+        ...
+
+    def remembers_ms(self, *, now_s: float) -> int:
+        """How far back the memory of this table reaches without a gap."""
+        ...
+
+    def absence(self, peer: str, *, memory_ms: int, now_s: float, now_ms: int) -> Absence | None:
+        """What it means that the two have been apart, when it was for longer than tombstones live."""
+        ...
+
+    def uncertain(self, absence: Absence | None) -> Iterator[str | None]:
+        """Keys about which a peer should be asked before it is offered anything. None between slices of the work."""
+        ...
+
+    def withholds(self, key: str, absence: Absence) -> bool:
+        """Whether this peer must not be offered a row."""
+        ...
+
+    async def abandon(self, keys: Sequence[str], absence: Absence, *, now_ms: int) -> int:
+        """The peer does not know these; drop what it must have known. Returns how many were dropped."""
         ...
 
 
@@ -125,6 +156,10 @@ class Renewable(Protocol):
     def peer_found(self, origin: int, *, now_s: float) -> None: ...
 
     def peer_left(self, origin: int) -> None: ...
+
+    def joining(self, *, joins: bool) -> None:
+        """Whether this node has still to learn what its peers know."""
+        ...
 
 
 AuditRow = tuple[int, int, int, bytes]

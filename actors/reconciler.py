@@ -14,16 +14,20 @@ from typing import Final
 
 import trio
 
+from .clock import Clock
 from .conversation import Conversation
 from .exchange import Exchange
 from .frames import AskAudits, Differing, Digests, Inspect, Offer, OfferAudits, Versions, Want
 from .framing import BadFrame
+from .membership import SOURCES
 from .ports import Replica
 from .tables import Columns, Tables, advance
 
 PIPELINE: Final = 4
 """Questions of one round under way at a time."""
 KEYS_PER_WANT: Final = 250
+KEYS_PER_BARE_WANT: Final = 1000
+"""Of rows that are asked for without their values."""
 ROWS_PER_GROUP: Final = 200_000
 """Versions compared in one go, about: it bounds the memory of a round."""
 COMPARE_SLICE: Final = 1000
@@ -41,6 +45,8 @@ class Round:
     """Rows asked for."""
     pushed: int = 0
     """Rows offered."""
+    abandoned: int = 0
+    """Rows dropped on the word of the peer, after a long absence."""
     audits_pulled: int = 0
     audits_pushed: int = 0
 
@@ -63,8 +69,9 @@ class Turn:
 class Reconciler:
     """Rounds of anti-entropy over a conversation, one after another."""
 
-    def __init__(self, tables: Tables, *, rng: random.Random, turn: Turn) -> None:
+    def __init__(self, tables: Tables, *, clock: Clock, rng: random.Random, turn: Turn) -> None:
         self._tables = tables
+        self._clock = clock
         self._rng = rng
         self._turn = turn
 
@@ -72,15 +79,39 @@ class Reconciler:
         """Make all tables equal. Raises LinkLost."""
         report = Round()
         for replica in self._tables.replicas.values():
+            began_s, began_ms = self._clock.now_s(), self._clock.now_ms()
+            await self._ask_first(conversation, replica, report)
             differing = await self._compare_digests(conversation, replica)
-            if not differing.buckets:
-                continue
-            report.differing += len(differing.buckets)
-            async with self._turn:
-                for buckets in self._groups(differing, replica.count):
-                    await self._exchange(conversation, replica, buckets, report)
+            if differing.buckets:
+                report.differing += len(differing.buckets)
+                async with self._turn:
+                    for buckets in self._groups(differing, replica.count):
+                        await self._exchange(conversation, replica, buckets, report)
+            peer, word = conversation.peer.node_id, conversation.word
+            memory_ms = word.memory_ms.get(replica.name, 0) if word.status in SOURCES else 0
+            replica.completed(peer, began_s=began_s, began_ms=began_ms, memory_ms=memory_ms)
         report.audits_pulled, report.audits_pushed = await exchange_audits(conversation, self._tables)
         return report
+
+    async def _ask_first(self, conversation: Conversation, replica: Replica, report: Round) -> None:
+        """Before anything is offered: what does the peer know of that of which this node is not certain?"""
+        if conversation.word.status not in SOURCES:
+            return
+        absence = conversation.absence(replica.name)
+        keys: list[str] = []
+        for key in replica.uncertain(absence):
+            if key is None:
+                await trio.lowlevel.checkpoint()
+            else:
+                keys.append(key)
+        for start in range(0, len(keys), KEYS_PER_BARE_WANT):
+            asked = keys[start : start + KEYS_PER_BARE_WANT]
+            exchange = await conversation.begin(partial(Want, replica.name, asked, bare=True))
+            await conversation.finish(exchange)
+            if absence is not None:
+                known = set(exchange.keys)
+                unknown = [key for key in asked if key not in known]
+                report.abandoned += await replica.abandon(unknown, absence, now_ms=self._clock.now_ms())
 
     async def _compare_digests(self, conversation: Conversation, replica: Replica) -> Differing:
         answer = await conversation.ask(lambda request: Digests(replica.name, replica.digests(), request))
@@ -139,7 +170,8 @@ class Reconciler:
     ) -> int:
         """Offer what we have newer."""
         newer: list[str] = []
-        for row in self._tables.versions(replica.name, buckets):
+        absence = conversation.absence(replica.name)
+        for row in self._tables.versions(replica.name, buckets, absence):
             if row is None:
                 await trio.lowlevel.checkpoint()
             elif row[1] > theirs.get(row[0], 0):

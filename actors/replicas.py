@@ -1,18 +1,20 @@
 """The tables of the store as the cluster sees them, each with what must follow when a peer brings news."""
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from artemis.store.acceptance import instance_problem
 from artemis.store.changes import ServiceChange
+from artemis.store.contacts import Absence, Contacts
 from artemis.store.leases import Entry
 from artemis.store.management.audit import audit_problem
 from artemis.store.management.effects import announce
-from artemis.store.management.management import BadRecord, Management
+from artemis.store.management.management import Applied, BadRecord, Management
 from artemis.store.management.records import Audit, Record
 from artemis.store.registry import Registry
+from artemis.store.replica import BARE
 
 from .ports import AuditRow, BadRow, State
 
@@ -27,12 +29,36 @@ class MergeEffects(Protocol):
     def reviewed(self, changes: Sequence[ServiceChange]) -> None: ...
 
 
-class InstanceReplica:
+class _Acquainted:
+    """What both tables keep of their peers."""
+
+    def __init__(self, contacts: Contacts, *, tombstone_ttl_ms: int) -> None:
+        self.contacts = contacts
+        self._tombstone_ttl_ms = tombstone_ttl_ms
+
+    def met(self, peer: str, *, now_s: float, now_ms: int) -> None:
+        self.contacts.met(peer, now_s=now_s, now_ms=now_ms)
+
+    def completed(self, peer: str, *, began_s: float, began_ms: int, memory_ms: int) -> None:
+        self.met(peer, now_s=began_s, now_ms=began_ms)
+        self.contacts.inherit(memory_ms, now_s=began_s)
+
+    def remembers_ms(self, *, now_s: float) -> int:
+        return self.contacts.remembers_ms(now_s=now_s)
+
+    def absence(self, peer: str, *, memory_ms: int, now_s: float, now_ms: int) -> Absence | None:
+        return self.contacts.absence(
+            peer, ttl_ms=self._tombstone_ttl_ms, memory_ms=memory_ms, now_s=now_s, now_ms=now_ms
+        )
+
+
+class InstanceReplica(_Acquainted):
     """The registry: its states, and the renewals of its leases."""
 
     name = "instances"
 
-    def __init__(self, registry: Registry, effects: MergeEffects) -> None:
+    def __init__(self, registry: Registry, effects: MergeEffects, contacts: Contacts) -> None:
+        super().__init__(contacts, tombstone_ttl_ms=int(registry.settings.tombstone_ttl_s * 1000))
         self._registry = registry
         self._effects = effects
 
@@ -51,8 +77,8 @@ class InstanceReplica:
         entry = self._registry.find(service_key, instance_key)
         return 0 if entry is None else entry.version
 
-    def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
-        return self._registry.states(keys, now_s=now_s)
+    def states(self, keys: Iterable[str], *, now_s: float, bare: bool = False) -> Sequence[State]:
+        return self._registry.states(keys, now_s=now_s, bare=bare)
 
     def offered(
         self, keys: Sequence[str], *, held: Container[str], linked_s: float, now_s: float, now_ms: int
@@ -67,7 +93,7 @@ class InstanceReplica:
 
     def problem(self, state: State) -> str | None:
         key, version, json, _, _ = state
-        if version <= self.version_of(key):  # its value is not looked at
+        if version <= self.version_of(key) or json == BARE:  # its value is not looked at
             return None
         return instance_problem(key, version, json, region_key=self._registry.region_key)
 
@@ -76,6 +102,26 @@ class InstanceReplica:
         self._effects.merged(outcome.entries, outcome.changes)
         if outcome.problem:
             raise BadRow(outcome.problem)
+        return len(outcome.entries)
+
+    def met(self, peer: str, *, now_s: float, now_ms: int) -> None:
+        self.contacts.met(peer, now_s=now_s, now_ms=now_ms, lease_s=now_s - self._registry.grants.granted_s)
+
+    def completed(self, peer: str, *, began_s: float, began_ms: int, memory_ms: int) -> None:
+        # What is unheard since a restart may have been withheld from the peer: then it does not know all yet.
+        if not self._registry.unheard_count:
+            self.met(peer, now_s=began_s, now_ms=began_ms)
+        self.contacts.inherit(memory_ms, now_s=began_s)
+
+    def uncertain(self, absence: Absence | None) -> Iterator[str | None]:
+        return self._registry.uncertain(absence)
+
+    def withholds(self, key: str, absence: Absence) -> bool:
+        return self._registry.withholds(key, absence)
+
+    async def abandon(self, keys: Sequence[str], absence: Absence, *, now_ms: int) -> int:
+        outcome = self._registry.abandon(keys, absence, now_ms=now_ms)
+        self._effects.merged(outcome.entries, outcome.changes)
         return len(outcome.entries)
 
     def renewals(self, entries: Iterable[Entry], *, now_s: float) -> list[tuple[str, int, int]]:
@@ -98,13 +144,24 @@ class InstanceReplica:
     def peer_left(self, origin: int) -> None:
         self._registry.peer_left(origin)
 
+    def joining(self, *, joins: bool) -> None:
+        self._registry.joining = joins
 
-class RecordReplica:
+
+class RecordReplica(_Acquainted):
     """What operators decided. News takes effect at once, and then is stored."""
 
     name = "records"
 
-    def __init__(self, management: Management, registry: Registry, effects: MergeEffects, store: Store) -> None:
+    def __init__(
+        self,
+        management: Management,
+        registry: Registry,
+        effects: MergeEffects,
+        store: Store,
+        contacts: Contacts,
+    ) -> None:
+        super().__init__(contacts, tombstone_ttl_ms=management.tombstone_ttl_ms)
         self._management = management
         self._registry = registry
         self._effects = effects
@@ -124,8 +181,9 @@ class RecordReplica:
         record = self._management.tables.record(key)
         return 0 if record is None else record.version
 
-    def states(self, keys: Iterable[str], *, now_s: float) -> Sequence[State]:
-        return [(key, version, value, 0, 0) for key, version, value in self._management.states(keys)]
+    def states(self, keys: Iterable[str], *, now_s: float, bare: bool = False) -> Sequence[State]:
+        rows = self._management.states(keys)
+        return [(key, version, BARE if bare and value is not None else value, 0, 0) for key, version, value in rows]
 
     def offered(
         self, keys: Sequence[str], *, held: Container[str], linked_s: float, now_s: float, now_ms: int
@@ -134,14 +192,28 @@ class RecordReplica:
 
     def problem(self, state: State) -> str | None:
         key, version, value, _, _ = state
-        return None if version <= self.version_of(key) else self._management.problem(key, version, value)
+        if version <= self.version_of(key) or value == BARE:
+            return None
+        return self._management.problem(key, version, value)
 
     async def absorb(self, states: Sequence[State], *, via: int, now_s: float, now_ms: int) -> int:
-        rows = [(key, version, value) for key, version, value, _, _ in states]
+        rows = [(key, version, value) for key, version, value, _, _ in states if value != BARE]
         try:
             applied = self._management.merge(rows, now_ms=now_ms)
         except BadRecord as error:
             raise BadRow(str(error)) from None
+        return await self._follow(applied, now_ms=now_ms)
+
+    def uncertain(self, absence: Absence | None) -> Iterator[str | None]:
+        return self._management.uncertain(absence)
+
+    def withholds(self, key: str, absence: Absence) -> bool:
+        return self._management.withholds(key, absence)
+
+    async def abandon(self, keys: Sequence[str], absence: Absence, *, now_ms: int) -> int:
+        return await self._follow(self._management.abandon(keys, absence), now_ms=now_ms)
+
+    async def _follow(self, applied: Applied, *, now_ms: int) -> int:
         self._effects.reviewed(announce(applied.effect, self._registry, now_ms=now_ms))
         if applied.records:
             await self._store(applied.records, ())

@@ -206,6 +206,10 @@ class Replicator:
         self._rounds.last = report
         self._rounds.last_s = self._clock.now_s() - began_s
         self._rounds.repaired += report.pulled + report.pushed
+        if report.abandoned:
+            logger.warning(
+                "after a long absence %d rows that %s no longer knows were dropped", report.abandoned, self.url
+            )
         if report.differing:
             logger.info("reconciled with %s in %.2f s: %s", self.url, self._rounds.last_s, report)
         self._hub.synchronised(self.url)

@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from artemis.store.contacts import Absence
 from artemis.store.leases import Entry
 from artemis.store.versions import AHEAD_MAX_MS, milliseconds
 
@@ -27,8 +28,10 @@ from .frames import (
     Rows,
     Versions,
     Want,
+    Word,
 )
 from .framing import BadFrame
+from .membership import SOURCES
 from .ports import AuditReplica, AuditRow, Renewable, Replica, State
 from .refusals import RefusedRows
 
@@ -97,6 +100,28 @@ class Tables:
             known = self._folded[name] = (digests, fold(digests))
         return known[1]
 
+    # Absences
+
+    def memory_ms(self) -> dict[str, int]:
+        """By table: how far back memory reaches."""
+        now_s = self._clock.now_s()
+        return {name: replica.remembers_ms(now_s=now_s) for name, replica in self.replicas.items()}
+
+    def absence(self, table: str, peer: str, word: Word) -> Absence | None:
+        """What it means for a table that this node and a peer were apart, if it was for long. `word` is the peer's."""
+        memory_ms = word.memory_ms.get(table, 0) if word.status in SOURCES else 0
+        return self.replica(table).absence(
+            peer, memory_ms=memory_ms, now_s=self._clock.now_s(), now_ms=self._clock.now_ms()
+        )
+
+    def compare(self, peer: str, word: Word) -> None:
+        """A peer told its digests: where they are ours, it knows all that we hold."""
+        now_s, now_ms = self._clock.now_s(), self._clock.now_ms()
+        for name, digest in self.digests().items():
+            replica = self.replicas.get(name)
+            if replica is not None and word.digests.get(name) == digest:
+                replica.met(peer, now_s=now_s, now_ms=now_ms)
+
     # Taking over
 
     async def absorb(self, rows: Rows, *, via: int, refused: Refused) -> int:
@@ -164,17 +189,17 @@ class Tables:
 
     # Telling: generators yield None wherever the caller should let other tasks run
 
-    def chunks(self, table: str, keys: Sequence[str]) -> Iterator[Columns | None]:
+    def chunks(self, table: str, keys: Sequence[str], *, bare: bool = False) -> Iterator[Columns | None]:
         """The states of these keys, as columns for one frame after another."""
         taken = 0
         while taken < len(keys):
-            columns, answered = self.take(table, keys[taken : taken + KEYS_MAX])
+            columns, answered = self.take(table, keys[taken : taken + KEYS_MAX], bare=bare)
             taken += answered
             if columns[0]:
                 yield columns
             yield None
 
-    def take(self, table: str, keys: Sequence[str]) -> tuple[Columns, int]:
+    def take(self, table: str, keys: Sequence[str], *, bare: bool = False) -> tuple[Columns, int]:
         """The states of the first of these keys, as columns for one frame; and how many keys that answers."""
         replica = self.replica(table)
         columns: Columns = ([], [], [], [], [])
@@ -182,7 +207,7 @@ class Tables:
         while taken < min(len(keys), KEYS_MAX) and size < CHUNK_BYTES:
             part = keys[taken : taken + READ_SLICE]
             answered = len(part)
-            for key, version, value, age_ms, heard_by in replica.states(part, now_s=self._clock.now_s()):
+            for key, version, value, age_ms, heard_by in replica.states(part, now_s=self._clock.now_s(), bare=bare):
                 columns[0].append(key)
                 columns[1].append(version)
                 columns[2].append(value)
@@ -214,10 +239,14 @@ class Tables:
             ages.append(age_ms)
         return keys, versions, ages
 
-    def answer_want(self, want: Want) -> Iterator[Answer | None]:
+    def answer_want(self, want: Want, absence: Absence | None) -> Iterator[Answer | None]:
         """All frames that answer a want; the last one says so."""
         held: Columns | None = None
-        for columns in self.chunks(want.table, want.keys):
+        keys = want.keys
+        if absence is not None and not want.bare:  # a bare one asks about what the peer holds itself
+            replica = self.replica(want.table)
+            keys = [key for key in keys if not replica.withholds(key, absence)]
+        for columns in self.chunks(want.table, keys, bare=want.bare):
             if columns is None:
                 yield None
                 continue
@@ -226,12 +255,12 @@ class Tables:
             held = columns
         yield Answer(want.table, *(held or ([], [], [], [], [])), request=want.request, last=True)
 
-    def answer_inspect(self, inspect: Inspect) -> Iterator[Versions | None]:
+    def answer_inspect(self, inspect: Inspect, absence: Absence | None) -> Iterator[Versions | None]:
         """The versions of everything in the buckets asked for."""
         keys: list[str] = []
         versions: list[int] = []
         size = 0
-        for row in self.versions(inspect.table, inspect.buckets):
+        for row in self.versions(inspect.table, inspect.buckets, absence):
             if row is None:
                 yield None
                 continue
@@ -243,14 +272,16 @@ class Tables:
                 keys, versions, size = [], [], 0
         yield Versions(keys, versions, inspect.request, last=True)
 
-    def versions(self, table: str, buckets: Sequence[int]) -> Iterator[tuple[str, int] | None]:
-        """Key and version of everything in the buckets."""
+    def versions(self, table: str, buckets: Sequence[int], absence: Absence | None) -> Iterator[tuple[str, int] | None]:
+        """Key and version of everything in the buckets that is not withheld from the peer."""
         # The fewer buckets, the more rows are passed over between two that match.
         pace = max(1, VERSIONS_SLICE * len(set(buckets)) // 256)
-        for number, (_, key, version) in enumerate(self.replica(table).all_versions(buckets)):
+        replica = self.replica(table)
+        for number, (_, key, version) in enumerate(replica.all_versions(buckets)):
             if number % pace == 0:
                 yield None
-            yield key, version
+            if absence is None or not replica.withholds(key, absence):
+                yield key, version
 
     def answer_audits(self, ask: AskAudits) -> Iterator[Audits | None]:
         """The audit rows that the asker lacks, and how far we ourselves have come."""

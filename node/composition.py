@@ -1,7 +1,7 @@
 """The composition root: builds a node of its parts, sinks first, and closes it in reverse."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -14,6 +14,7 @@ from artemis.actors.supervisor import Supervisor, open_supervisor
 from artemis.store.database import Database
 from artemis.store.management.management import Management
 from artemis.store.registry import Registry
+from artemis.store.sqlite import DatabaseProblem
 from artemis.transport.peers.links import WebSocketDialer, peer_route
 from artemis.transport.peers.standing import ClusterStanding
 from artemis.transport.peers.whereabouts import is_at
@@ -77,6 +78,8 @@ class Node:
         await self.cluster.goodbye("this node is stopping")
         self.core.management_writer.close()
         await self.core.writer.flush()
+        with suppress(DatabaseProblem):  # a note that is old makes the next start more careful, and nothing else
+            await self.core.notes.note()
 
 
 @asynccontextmanager
@@ -120,6 +123,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
         management=core.management,
         writer=core.management_writer,
         effects=core.effects,
+        contacts=(core.instance_contacts, core.record_contacts),
         clock=core.clock,
         incarnation=await core.door(lambda: next_incarnation(core.database.journal, now_ms=now_ms)),
     )

@@ -7,9 +7,11 @@ from artemis.actors.broadcaster import Broadcaster, Subscriptions
 from artemis.actors.clock import Clock
 from artemis.actors.effects import Effects
 from artemis.actors.management import ManagementWriter, RecordKeeper
+from artemis.actors.notes import NoteKeeper
 from artemis.actors.supervisor import Restarts, Supervisor
 from artemis.actors.sweeper import LeaseSweeper, SweepStatistics
 from artemis.actors.writer import PersistenceWriter
+from artemis.store.contacts import Contacts
 from artemis.store.database import Database
 from artemis.store.management.management import Management
 from artemis.store.registry import Registry
@@ -40,6 +42,9 @@ class Core:
     writer: PersistenceWriter
     management_writer: ManagementWriter
     sweeps: SweepStatistics
+    notes: NoteKeeper
+    instance_contacts: Contacts
+    record_contacts: Contacts
 
 
 async def build_core(config: Config, database: Database, *, node_id: str, clock: Clock, door: RunBlocking) -> Core:
@@ -64,7 +69,7 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
         visibility=management if config.management.enabled else None,
     )
     dates = Dates(now_ms=now_ms, ahead_max_ms=ahead_max_ms(config))
-    await door(lambda: restore(database, registry, management, dates=dates, now_s=now_s, now_ms=now_ms))
+    restored = await door(lambda: restore(database, registry, management, dates=dates, now_s=now_s, now_ms=now_ms))
     effects = Effects()
     subscriptions = Subscriptions(
         bytes_max=config.limits.unsent_bytes, subscriber_bytes_max=config.limits.unsent_bytes_per_connection
@@ -85,6 +90,17 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
         writer=writer,
         management_writer=ManagementWriter(management, registry, effects, database.journal, clock, run_blocking=door),
         sweeps=SweepStatistics(),
+        notes=NoteKeeper(
+            instances=restored.instance_contacts,
+            records=restored.record_contacts,
+            tables=management,
+            snapshot=database.snapshot,
+            journal=database.journal,
+            clock=clock,
+            run_blocking=door,
+        ),
+        instance_contacts=restored.instance_contacts,
+        record_contacts=restored.record_contacts,
     )
 
 
@@ -94,6 +110,7 @@ def start_core(core: Core, supervisor: Supervisor) -> None:
     supervisor.start("persistence writer", lambda: core.writer, NEVER_RESTARTED)
     supervisor.start("management writer", lambda: core.management_writer, NEVER_RESTARTED)
     supervisor.start("broadcaster", lambda: core.broadcaster)
+    supervisor.start("note keeper", lambda: core.notes)
     supervisor.start(
         "record keeper",
         lambda: RecordKeeper(core.management, core.database.journal, clock, run_blocking=core.door),

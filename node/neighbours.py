@@ -20,6 +20,7 @@ from artemis.actors.ports import Dialer
 from artemis.actors.replicas import InstanceReplica, ManagementAudits, RecordReplica
 from artemis.actors.supervisor import Supervisor
 from artemis.actors.tables import Tables
+from artemis.store.contacts import Contacts
 from artemis.store.instances import Instance
 from artemis.store.journal import Journal
 from artemis.store.management.management import Management
@@ -67,13 +68,14 @@ def build_cluster(
     management: Management,
     writer: ManagementWriter,
     effects: Effects,
+    contacts: tuple[Contacts, Contacts],
     clock: Clock,
     incarnation: int,
 ) -> Cluster:
-    """The cluster as this node lives it; not yet started."""
-    instances = InstanceReplica(registry, effects)
+    """The cluster as this node lives it; not yet started. `contacts` are those about instances, and about records."""
+    instances = InstanceReplica(registry, effects, contacts[0])
     tables = Tables(
-        [RecordReplica(management, registry, effects, writer.store), instances],
+        [RecordReplica(management, registry, effects, writer.store, contacts[1]), instances],
         instances=instances,
         audits=ManagementAudits(management, writer.store),
         origin=management.audit_origin,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from artemis.store.contacts import Contacts
 from artemis.store.database import Database, open_database
 from artemis.store.journal import version_bytes
 from artemis.store.management.management import Management
@@ -28,6 +29,8 @@ class Restored:
     instances: int
     records: int
     audits: int
+    instance_contacts: Contacts
+    record_contacts: Contacts
 
 
 def open_storage(config: Config) -> Database:
@@ -49,12 +52,13 @@ class Dates:
         self._newest_ms = 0
 
     def of_instances(self, rows: Iterable[StoredInstance]) -> Iterator[StoredInstance]:
-        for full_key, version, json in rows:
+        for row in rows:
+            full_key, version, json, stored_ms, spent_ms = row
             if self._is_ahead(version):
-                self.instances.append((full_key, discredited(version), json))
+                self.instances.append((full_key, discredited(version), json, stored_ms, spent_ms))
                 yield self.instances[-1]
             else:
-                yield full_key, version, json
+                yield row
 
     def of_records(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
@@ -74,7 +78,7 @@ class Dates:
         """Say what was found, if there was something, and bring it to the disk: it may be replaced from now on."""
         if self._newest_ms:
             values: list[Value] = []
-            for full_key, version, json in self.instances:
+            for full_key, version, json, _, _ in self.instances:
                 values += (full_key, version_bytes(version), json, self._now_ms)
             database.snapshot.write([], values)
             database.journal.redate(self.records)
@@ -91,11 +95,21 @@ def restore(
     database: Database, registry: Registry, management: Management, *, dates: Dates, now_s: float, now_ms: int
 ) -> Restored:
     """Fill the tables from the database. Records come first: they decide which instances are shown. Blocks."""
-    management.restore(dates.of_records(database.journal.load_records()), database.journal.load_audits())
-    database.snapshot.forget_tombstones(before_ms=now_ms - int(registry.settings.tombstone_ttl_s * 1000))
-    instances = registry.restore(dates.of_instances(database.snapshot.load_instances()), now_s=now_s, now_ms=now_ms)
+    journal, snapshot = database.journal, database.snapshot
+    past = snapshot.begin_run()
+    management.restore(dates.of_records(journal.load_records()), journal.load_audits())
+    # While a node is off its tombstones do not age: whoever was off at the same time has not learnt of them.
+    alive_ms = now_ms if past.alive_ms is None else min(now_ms, past.alive_ms)
+    snapshot.forget_tombstones(before_ms=alive_ms - int(registry.settings.tombstone_ttl_s * 1000))
+    instances = registry.restore(dates.of_instances(snapshot.load_instances()), now_s=now_s, now_ms=now_ms)
     dates.store(database)
-    restored = Restored(instances, len(management.tables), len(management.audit))
+    restored = Restored(
+        instances,
+        len(management.tables),
+        len(management.audit),
+        Contacts(past.contacts, now_s=now_s),
+        Contacts(journal.contacts(), memory_ms=max(0, now_ms - journal.remembers_since(now_ms=now_ms)), now_s=now_s),
+    )
     if instances or restored.records:
         logger.info(
             "restored %d instances, %d records of management and %d audit records",

@@ -1,7 +1,8 @@
 """The journal: records, audits, and the node's identity on disk. What `write` returned from, no crash takes back."""
 
+import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 import apsw
@@ -30,6 +31,9 @@ _AUDITS: Final = RowStatement(
     "(?, ?, ?, ?)",
     " ON CONFLICT (origin, sequence) DO NOTHING",
 )
+_SINCE: Final = "remembers_since"
+"""With the identity: a restored copy has another one, and a gap between then and now."""
+_CONTACTS: Final = "contacts"
 _NOT_LAST: Final = "sequence < (SELECT max(sequence) FROM audit AS newer WHERE newer.origin = audit.origin)"
 """The newest audit of an origin outlives every retention: it carries the sequence on."""
 
@@ -118,6 +122,28 @@ class Journal:
         with self._file.use() as connection:
             _set_meta(connection, name, value)
 
+    def remembers_since(self, *, now_ms: int) -> int:
+        """The wall time since when these data have no gap, as noted; from now on, if they are new or a restored copy.
+
+        Data of a release that did not note it are taken to be complete.
+        """
+        identity, _, noted_ms = (self.meta(_SINCE) or "").partition(" ")
+        if identity == self.identity:
+            return int(noted_ms)
+        since_ms = 0 if not identity and self.incarnation > 1 else now_ms
+        self.set_meta(_SINCE, f"{self.identity} {since_ms}")
+        return since_ms
+
+    def contacts(self) -> dict[str, int]:
+        """Wall time of the last contact with each peer, by node id, as noted."""
+        return cast(dict[str, int], json.loads(self.meta(_CONTACTS) or "{}"))
+
+    def note(self, *, since_ms: int, contacts: Mapping[str, int]) -> None:
+        """Keep what `remembers_since` and `contacts` return, durable on return."""
+        with self._file.write() as connection:
+            _set_meta(connection, _SINCE, f"{self.identity} {since_ms}")
+            _set_meta(connection, _CONTACTS, json.dumps(dict(contacts)))
+
     def close(self) -> None:
         """Nothing more is written; SQLite folds its write-ahead log into the file."""
         self._file.close()
@@ -144,8 +170,10 @@ def version_at(time_ms: int) -> int:
 
 
 def renew_identity(connection: apsw.Connection) -> None:
-    """Give restored data a new identity: it must not number audits as the data did that it is a copy of."""
+    """Give restored data a new identity: it must not number audits as the data did that it is a copy of, and does not
+    remember what happened to those since."""
     _set_meta(connection, "identity", secrets.token_hex(8))
+    _set_meta(connection, _SINCE, "of-the-copied-data 0")
 
 
 def _set_meta(connection: apsw.Connection, name: str, value: str) -> None:

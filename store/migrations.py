@@ -65,9 +65,22 @@ INSTANCES: Final = Schema(
             changed_ms INTEGER NOT NULL
         ) STRICT;
         """,
+        """
+        ALTER TABLE instance ADD COLUMN run INTEGER NOT NULL DEFAULT 0;
+        CREATE TABLE run (
+            number INTEGER PRIMARY KEY,
+            ran_ms INTEGER NOT NULL,
+            alive_ms INTEGER
+        ) STRICT;
+        CREATE TABLE contact (
+            peer TEXT PRIMARY KEY,
+            met_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """,
     ),
 )
-"""What the registry held: an instance's canonical JSON, or NULL for a tombstone."""
+"""What the registry held: an instance's canonical JSON, or NULL for a tombstone, and the run of the node in which it
+was heard; how long each run lasted; when every peer was last known to hold the same."""
 
 
 def version_of(connection: apsw.Connection) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from .changes import InstanceChange, ServiceChange
 from .instances import Instance, encode_instance, settled
-from .leases import LATE, Entry, ServiceTable
+from .leases import LATE, UNHEARD, Entry, ServiceTable
 from .replica import ReplicatedInstances
 from .table import Outcome, RegistrySettings, Visibility
 from .versions import HybridClock
@@ -21,7 +21,8 @@ class SweepOutcome:
     """What a sweep did."""
 
     entries: list[Entry] = field(default_factory=list)
-    """Entries that are no longer held: expired instances and forgotten tombstones."""
+    """Entries to be stored: expired instances and forgotten tombstones, which are no longer held, and those that were
+    heard for the first time since a restart."""
     changes: list[ServiceChange] = field(default_factory=list)
     expired: int = 0
     protected: int = 0
@@ -87,7 +88,10 @@ class Registry(ReplicatedInstances):
         if entry is None or not entry.live:
             return None
         entry.deadline_s = lease_s + entry.ttl_s
-        entry.via = 0
+        if entry.via:
+            if entry.via == UNHEARD:
+                self._heard_again(entry)
+            entry.via = 0
         if entry.silent:
             self.judge.speaks(entry)
         self.renewals.total += 1
@@ -121,7 +125,8 @@ class Registry(ReplicatedInstances):
         Nobody is judged before everybody who is due was looked at: many at once are judged otherwise than few.
         """
         lease_s = self.lease_time(now_s)
-        outcome = SweepOutcome()
+        outcome = SweepOutcome(entries=self.heard_again)
+        self.heard_again = []
         gone: dict[ServiceTable, list[InstanceChange]] = {}
         looked = self._look(outcome, lease_s=lease_s, visits=visits)
         if not self._wheel.is_behind():

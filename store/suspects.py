@@ -10,21 +10,33 @@ class Suspects:
     to a ceiling; and when the messenger is back, it has one lease to speak before the lease may expire.
     """
 
-    __slots__ = ("_ceiling_s", "_found", "_lost")
+    __slots__ = ("_ceiling_s", "_found", "_lost", "_met")
 
     def __init__(self, *, ceiling_s: float) -> None:
         self._ceiling_s = ceiling_s
         self._lost: dict[int, float] = {}
         self._found: dict[int, float] = {}
+        self._met: set[int] = set()
+        """Who was heard since this node started."""
 
     def lost(self, origin: int, *, lease_s: float) -> None:
         """Nothing is heard from this peer any more."""
         self._lost.setdefault(origin, lease_s)
 
     def found(self, origin: int, *, lease_s: float) -> None:
-        """The peer is back."""
+        """The peer is back, or here for the first time."""
+        self._met.add(origin)
         if self._lost.pop(origin, None) is not None:
             self._found[origin] = lease_s
+
+    def adopt(self, origin: int, *, lease_s: float) -> bool:
+        """Others suspect what this peer renewed, and a node that starts has not heard it yet: it suspects, too.
+
+        False when the peer was heard here: then this node can judge by itself.
+        """
+        if origin not in self._met:
+            self._lost.setdefault(origin, lease_s)
+        return origin in self._lost
 
     def left(self, origin: int) -> None:
         """The peer said goodbye: its silence is no riddle."""

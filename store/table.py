@@ -10,7 +10,7 @@ from .digests import Digests
 from .grants import Grants
 from .instances import Instance
 from .judging import LeaseJudge
-from .leases import Entry, ServiceTable, Wheel
+from .leases import UNHEARD, Entry, ServiceTable, Wheel
 from .preservation import PreservationSettings
 from .renewals import RenewalCounts
 from .suspects import Suspects
@@ -99,6 +99,9 @@ class InstanceTable:
         self.legacy_count = 0
         self.entry_count = 0
         """Instances and tombstones."""
+        self.unheard_count = 0
+        self.heard_again: list[Entry] = []
+        """Of those known from before a restart: who was heard since the last sweep. The disk must not forget it."""
         self.version = now_ms
         """Rises with each change of what discovery shows; about epoch milliseconds."""
         self.log = ChangeLog(CHANGE_LOG_BOUND, self.version)
@@ -220,6 +223,9 @@ class InstanceTable:
         """End the life of an entry. Returns the instance when discovery showed it until now."""
         shown = None if entry.down else entry.json
         entry.live = False
+        if entry.via == UNHEARD:
+            self.unheard_count -= 1
+        entry.via = 0
         entry.down = False
         entry.json = b""
         if entry.silent:
@@ -259,9 +265,23 @@ class InstanceTable:
         """The instance was heard of: its lease now runs until `deadline_s`."""
         if entry.silent:
             self.judge.speaks(entry)
+        if entry.via == UNHEARD:
+            self._heard_again(entry)
+        if via == UNHEARD:
+            self.unheard_count += 1
         entry.deadline_s = deadline_s
         entry.via = via
         self._wheel.schedule(entry)
+
+    def _heard_again(self, entry: Entry) -> None:
+        self.unheard_count -= 1
+        self.heard_again.append(entry)
+
+    def grace_of(self, instance: Instance) -> float:
+        """The lease of grace of an instance that is known from before a restart: its own, at most the default one."""
+        legacy = instance.is_legacy()
+        default_s = self.settings.legacy_ttl_s if legacy else self.settings.lease_ttl_s
+        return min(self.ttl_of(instance, legacy=legacy), default_s)
 
     def _announce(
         self, service: ServiceTable, changes: Iterable[InstanceChange], *, now_ms: int, rpc_reload: bool = False

@@ -7,8 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from ..acceptance import VALUE_BYTES_MAX, number_problem
+from ..contacts import Absence
 from ..leases import ServiceTable
-from ..versions import MILLISECOND_SHIFT, HybridClock
+from ..versions import MILLISECOND_SHIFT, HybridClock, milliseconds
 from .audit import AuditEntry, AuditLimits, AuditLog
 from .decorations import NOTHING, Decoration, Decorations
 from .draft import Draft
@@ -22,7 +23,9 @@ from .tables import Tables
 from .visibility import Cause, Place, Visibility
 
 TOMBSTONE_TTL_MS: Final = 7 * 24 * 3600 * 1000
-"""How long a removal is remembered. A node that was away for longer may bring back what it removed."""
+"""How long a removal is remembered. A node that was away for longer takes its peers' word for what is gone."""
+
+LISTED_SLICE: Final = 1000
 
 
 @dataclass(slots=True)
@@ -226,6 +229,32 @@ class Management:
             if value is not None or version >= oldest or self.tables.record(full_key) is not None
         ]
         return self.apply(records)
+
+    def uncertain(self, absence: Absence | None) -> Iterator[str | None]:
+        """Full keys of what a peer decides by its word after a long absence. None where a caller may interrupt."""
+        if absence is None or not absence.conclusive:
+            return
+        for visited, record in enumerate(list(self.tables.records()), start=1):
+            if visited % LISTED_SLICE == 0:
+                yield None
+            if self.withholds(record.full_key, absence):
+                yield record.full_key
+
+    def withholds(self, full_key: str, absence: Absence) -> bool:
+        """Whether this peer must not be offered the record: it knew it once, and may have removed it since."""
+        record, contact = self.tables.record(full_key), absence.contact
+        if record is None or record.value is None or contact is None or not absence.conclusive:
+            return False
+        return milliseconds(record.version) <= contact.wall_ms
+
+    def abandon(self, keys: Iterable[str], absence: Absence) -> Applied:
+        """A peer does not know these: what it once knew was removed there, as long ago as its tombstone lived."""
+        gone = [self.tables.record(full_key) for full_key in keys if self.withholds(full_key, absence)]
+        return self.apply(
+            msgspec.structs.replace(record, version=record.version + 1, value=None)
+            for record in gone
+            if record is not None
+        )
 
     def restore(self, records: Iterable[Record], audits: Iterable[Audit]) -> None:
         """Take over what was stored before a restart, before anything else happens."""

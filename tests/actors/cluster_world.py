@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from artemis.actors.sweeper import LeaseSweeper
 from artemis.actors.tables import Tables
 from artemis.cluster.simulation.network import Network, Weather
 from artemis.store.changes import ServiceChange
+from artemis.store.contacts import Contacts
 from artemis.store.instances import Instance
 from artemis.store.management.audit import AuditEntry
 from artemis.store.management.draft import Plan
@@ -27,10 +28,12 @@ from artemis.store.management.management import Management
 from artemis.store.management.records import Audit, Record
 from artemis.store.preservation import PreservationSettings
 from artemis.store.registry import Registry, RegistrySettings
+from artemis.store.replica import Restored
 from artemis.store.versions import HybridClock, origin_of
 
 FAIR = Weather()
 ORDINARY = PreservationSettings()
+DEFAULTS = RegistrySettings("lab")
 EPOCH_MS = 1_800_000_000_000
 
 
@@ -70,6 +73,18 @@ def instance(service: str, name: str, **fields: object) -> Instance:
     return msgspec.structs.replace(base, **fields)
 
 
+@dataclass
+class Remains:
+    """What a node that was killed had on its disk."""
+
+    instances: list[Restored] = field(default_factory=list[Restored])
+    records: list[Record] = field(default_factory=list[Record])
+    instance_contacts: dict[str, int] = field(default_factory=dict[str, int])
+    record_contacts: dict[str, int] = field(default_factory=dict[str, int])
+    records_since_ms: int | None = None
+    """None: since now."""
+
+
 class Node:
     """One node without its outside: registry, management, cluster."""
 
@@ -81,9 +96,11 @@ class Node:
         dialer: Dialer,
         seed: int,
         clock: SkewedClock,
-        preservation: PreservationSettings = ORDINARY,
+        registry: RegistrySettings = DEFAULTS,
+        remains: Remains | None = None,
         is_at: IsAt = anywhere,
     ) -> None:
+        remains = remains or Remains()
         self.name = name
         self.settings = settings
         self.clock = clock
@@ -92,24 +109,30 @@ class Node:
         now_s, now_ms = clock.now_s(), clock.now_ms()
         self.management = Management(region_id="lab", clock=hybrid, origin=origin, node_id=settings.node_id)
         self.registry = Registry(
-            RegistrySettings("lab", preservation=preservation),
+            registry,
             clock=hybrid,
             origin=origin,
             now_s=now_s,
             now_ms=now_ms,
             visibility=self.management,
         )
+        self.management.restore(remains.records, ())
+        self.registry.restore(remains.instances, now_s=now_s, now_ms=now_ms)
+        self.instance_contacts = Contacts(remains.instance_contacts, now_s=now_s)
+        since_ms = now_ms if remains.records_since_ms is None else remains.records_since_ms
+        self.record_contacts = Contacts(remains.record_contacts, memory_ms=now_ms - since_ms, now_s=now_s)
         self.effects = Effects()
         self.changes = Changes()
         self.effects.broadcasters.append(self.changes)
         self.stored: list[Record | Audit] = []
         rng = random.Random(seed)
+        instances = InstanceReplica(self.registry, self.effects, self.instance_contacts)
         self.tables = Tables(
             [
-                InstanceReplica(self.registry, self.effects),
-                RecordReplica(self.management, self.registry, self.effects, self._store),
+                instances,
+                RecordReplica(self.management, self.registry, self.effects, self._store, self.record_contacts),
             ],
-            instances=InstanceReplica(self.registry, self.effects),
+            instances=instances,
             audits=ManagementAudits(self.management, self._store),
             origin=origin,
             clock=clock,
@@ -125,6 +148,21 @@ class Node:
             incarnation=now_ms,
             live_count=lambda: self.registry.live_count,
             is_at=is_at,
+        )
+
+    def remains(self, *, spent_ms: int = 0) -> Remains:
+        """What its disk holds now, of instances of which it has not heard since it ran for `spent_ms`."""
+        now_s, now_ms = self.clock.now_s(), self.clock.now_ms()
+        return Remains(
+            [
+                (entry.full_key, entry.version, entry.json if entry.live else None, entry.registered_ms, spent_ms)
+                for service in self.registry.services.values()
+                for entry in service.entries.values()
+            ],
+            list(self.management.tables.records()),
+            self.instance_contacts.stored(),
+            self.record_contacts.stored(),
+            now_ms - self.record_contacts.remembers_ms(now_s=now_s),
         )
 
     def sweeper(self) -> LeaseSweeper:
@@ -207,10 +245,12 @@ class World:
         *,
         clock: SkewedClock | None = None,
         dialer: Callable[[Dialer], Dialer] = lambda dialer: dialer,
+        registry: RegistrySettings = DEFAULTS,
         preservation: PreservationSettings = ORDINARY,
+        remains: Remains | None = None,
         **fields: object,
     ) -> Node:
-        """Start a node, empty."""
+        """Start a node, empty or with what remains of its predecessor."""
         self._seed += 1
         node = Node(
             name,
@@ -218,7 +258,8 @@ class World:
             dialer=dialer(self.network.dialer(name)),
             seed=self._seed,
             clock=clock or SkewedClock(),
-            preservation=preservation,
+            registry=replace(registry, preservation=preservation),
+            remains=remains,
         )
         self.nodes[name] = node
         self._scopes[name], self._gone[name] = trio.CancelScope(), trio.Event()

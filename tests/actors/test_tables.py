@@ -20,7 +20,7 @@ def one_node() -> Node:
 
 
 def answer(node: Node, want: Want) -> Answer:
-    (last,) = [frame for frame in node.tables.answer_want(want) if frame is not None]
+    (last,) = [frame for frame in node.tables.answer_want(want, None) if frame is not None]
     assert last.last
     assert last.request == want.request
     return last

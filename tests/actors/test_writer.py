@@ -36,7 +36,7 @@ def make_entries(count: int, *, service: ServiceTable | None = None) -> list[Ent
 
 
 def stored(database: Database) -> dict[str, tuple[int, bytes | None]]:
-    return {full_key: (version, json) for full_key, version, json in database.snapshot.load_instances()}
+    return {full_key: (version, json) for full_key, version, json, _, _ in database.snapshot.load_instances()}
 
 
 def writer_of(database: Database) -> PersistenceWriter:

@@ -44,7 +44,7 @@ def live(directory: str) -> None:
     """Carry on where the last life ended."""
     database = open_database(directory)
     number = max((record.version for record in database.journal.load_records()), default=0) + 1
-    generation = max((version for _, version, _ in database.snapshot.load_instances()), default=0) + 1
+    generation = max((version for _, version, *_ in database.snapshot.load_instances()), default=0) + 1
     threading.Thread(target=write_snapshot, args=(database, generation), daemon=True).start()
     write_journal(database, number)
 

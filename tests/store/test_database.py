@@ -8,9 +8,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from artemis.store.backup import backup, restore
 from artemis.store.database import open_database
 from artemis.store.journal import version_at, version_bytes
 from artemis.store.management.records import Audit, Record
+from artemis.store.snapshot import RUNS_MAX, Past
 from artemis.store.sqlite import ROWS_MAX, DatabaseProblem, RowStatement, check
 
 VERSION = 1_760_000_000_000 << 48 | 7 << 32 | 99
@@ -122,9 +124,9 @@ def test_the_snapshot_returns_instances_and_tombstones(tmp_path: Path) -> None:
     with open_database(tmp_path) as database:
         database.snapshot.write([], values)
     with open_database(tmp_path) as database:
-        assert list(database.snapshot.load_instances()) == rows
+        assert [row[:3] for row in database.snapshot.load_instances()] == rows
         database.snapshot.write([key for key, _, json in rows if json], [])
-        assert list(database.snapshot.load_instances()) == [row for row in rows if row[2] is None]
+        assert [row[:3] for row in database.snapshot.load_instances()] == [row for row in rows if row[2] is None]
         assert database.snapshot.forget_tombstones(before_ms=10) == 0
         assert database.snapshot.forget_tombstones(before_ms=11) == 2_250
 
@@ -196,3 +198,53 @@ def test_the_check_at_start_gives_up_in_time() -> None:
             assert check(connection, "file") is True
             assert check(connection, "file", limit_s=0.0) is False
         assert sum(1 for _ in database.snapshot.load_instances()) == 20_000
+
+
+def test_the_snapshot_knows_for_how_long_the_node_ran_since_an_instance_was_heard() -> None:
+    def spent() -> dict[str, int]:
+        return {full_key: spent_ms for full_key, _, _, _, spent_ms in database.snapshot.load_instances()}
+
+    def store(name: str) -> None:
+        database.snapshot.write([], [name, version_bytes(VERSION), b"{}", 10])
+
+    with open_database(":memory:") as database:
+        snapshot = database.snapshot
+        store("uncounted")
+        assert snapshot.begin_run() == Past(None, {})
+        store("first")
+        snapshot.note(ran_ms=4_000, alive_ms=77, contacts={"b": 70, "c": 71})
+        assert snapshot.begin_run() == Past(77, {"b": 70, "c": 71})
+        assert spent() == {"uncounted": 5_000, "first": 0}, "a run that was noted last second may have gone on since"
+        store("uncounted")
+        snapshot.note(ran_ms=30, alive_ms=99, contacts={"c": 90})
+        assert snapshot.begin_run() == Past(99, {"c": 90})
+        assert spent() == {"uncounted": 0, "first": 1_030}
+        assert snapshot.begin_run().alive_ms == 99, "a run that never noted anything counts, too"
+        assert spent() == {"uncounted": 1_000, "first": 2_030}
+
+
+def test_runs_are_bounded_and_what_is_older_has_had_its_lease_of_grace() -> None:
+    with open_database(":memory:") as database:
+        database.snapshot.begin_run()
+        database.snapshot.write([], ["old", version_bytes(VERSION), b"{}", 10])
+        for _ in range(RUNS_MAX + 1):
+            database.snapshot.begin_run()
+        ((_, _, _, _, spent_ms),) = database.snapshot.load_instances()
+        assert spent_ms >= 1_000 * RUNS_MAX
+
+
+def test_the_journal_knows_since_when_its_data_have_no_gap(tmp_path: Path) -> None:
+    with open_database(tmp_path / "new") as database:
+        assert database.journal.remembers_since(now_ms=500) == 500
+        assert database.journal.contacts() == {}
+        backup(tmp_path / "new", tmp_path / "copy")
+        database.journal.note(since_ms=300, contacts={"b": 400})
+    with open_database(tmp_path / "new") as database:
+        assert database.journal.remembers_since(now_ms=900) == 300
+        assert database.journal.contacts() == {"b": 400}
+    restore(tmp_path / "copy", tmp_path / "new")
+    with open_database(tmp_path / "new") as database:
+        assert database.journal.remembers_since(now_ms=900) == 900, "what happened since the backup is not in it"
+    with open_database(":memory:") as database:
+        database.journal.incarnation = 7  # written by a release that noted nothing
+        assert database.journal.remembers_since(now_ms=900) == 0

@@ -13,7 +13,7 @@ from artemis.store.sqlite import DatabaseProblem, connect
 
 RELEASED = {
     "management": ["ffa4e11b52ef4cb8", "bedb6478c426c4e3"],
-    "instances": ["5493a2fa240f7e61"],
+    "instances": ["5493a2fa240f7e61", "1fcbd6db80da4592"],
 }
 """The beginning of the digest of each released step. A step is added with its digest; none is ever edited."""
 
@@ -42,6 +42,16 @@ INSTANCES_1 = """
     PRAGMA application_id = 0x41525402;
     PRAGMA user_version = 1;
 """
+
+INSTANCES_2 = (
+    INSTANCES_1
+    + """
+    ALTER TABLE instance ADD COLUMN run INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE run (number INTEGER PRIMARY KEY, ran_ms INTEGER NOT NULL, alive_ms INTEGER) STRICT;
+    CREATE TABLE contact (peer TEXT PRIMARY KEY, met_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 2;
+"""
+)
 
 
 def make(file: Path, text: str) -> None:
@@ -83,10 +93,12 @@ def test_an_instances_file_of_every_earlier_version_is_opened_with_all_that_is_i
     make(tmp_path / MANAGEMENT_NAME, MANAGEMENT_2)
     make(tmp_path / INSTANCES_NAME, text)
     with open_database(tmp_path) as database:
-        assert list(database.snapshot.load_instances()) == [("svc\na", 7, b"{}"), ("svc\nb", 8, None)]
+        assert list(database.snapshot.load_instances()) == [("svc\na", 7, b"{}", 5, 0), ("svc\nb", 8, None, 5, 0)]
 
 
-@pytest.mark.parametrize(("schema", "texts"), [(MANAGEMENT, [MANAGEMENT_1, MANAGEMENT_2]), (INSTANCES, [INSTANCES_1])])
+@pytest.mark.parametrize(
+    ("schema", "texts"), [(MANAGEMENT, [MANAGEMENT_1, MANAGEMENT_2]), (INSTANCES, [INSTANCES_1, INSTANCES_2])]
+)
 def test_old_files_end_up_exactly_like_new_ones(tmp_path: Path, schema: Schema, texts: list[str]) -> None:
     assert len(texts) == len(schema.migrations), "a fixture for every version"
     new = connect(tmp_path / "new", synchronous="FULL")

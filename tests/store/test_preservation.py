@@ -244,7 +244,7 @@ def test_leases_of_grace_end_with_their_grace_and_excite_nobody() -> None:
     """What was restored and is not heard of was gone before; that it is silent proves nothing about the network."""
     old = registry()
     old.register([instance(key, SERVICE) for key in named("old", 100)], now_s=0, now_ms=NOW_MS)
-    rows = [(entry.full_key, entry.version, entry.json) for entry in old.services[SERVICE].entries.values()]
+    rows = [(entry.full_key, entry.version, entry.json, NOW_MS, 0) for entry in old.services[SERVICE].entries.values()]
     world = World([])
     world.table.restore(rows, now_s=0, now_ms=NOW_MS)
     world.agents.append(Agent(named("new", 40), 5.0, 1.0))

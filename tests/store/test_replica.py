@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artemis.store.contacts import Absence, Contact
 from artemis.store.registry import Registry
 from artemis.store.versions import origin_of
 
@@ -179,18 +180,23 @@ def test_a_restart_gives_each_instance_one_fresh_lease_and_keeps_versions_and_to
     a = registry("a")
     a.register([instance("i1"), instance("i2")], now_s=0, now_ms=NOW_MS)
     a.unregister([("svc.a", "i2")], now_s=0, now_ms=NOW_MS)
-    rows = [(e.full_key, e.version, e.json if e.live else None) for e in a.services["svc.a"].entries.values()]
+    rows = [
+        (e.full_key, e.version, e.json if e.live else None, NOW_MS, 0) for e in a.services["svc.a"].entries.values()
+    ]
     again = registry("a", now_s=500)
     assert again.restore(rows, now_s=500, now_ms=NOW_MS) == 1
     assert again.digests() == a.digests()
     assert not again.sweep(now_s=519, now_ms=NOW_MS).expired
     later = again.register([instance("i2")], now_s=519, now_ms=NOW_MS)
-    assert later.entries[0].version > max(version for _, version, _ in rows)
+    assert later.entries[0].version > max(row[1] for row in rows)
 
 
 def restarted(source: Registry, *, now_s: float) -> Registry:
     """The same node after a restart, with what it had on disk."""
-    rows = [(e.full_key, e.version, e.json if e.live else None) for e in source.services["svc.a"].entries.values()]
+    rows = [
+        (e.full_key, e.version, e.json if e.live else None, NOW_MS, 0)
+        for e in source.services["svc.a"].entries.values()
+    ]
     again = registry("a", now_s=now_s)
     again.restore(rows, now_s=now_s, now_ms=NOW_MS)
     return again
@@ -294,3 +300,86 @@ def test_a_link_that_comes_and_goes_keeps_no_lease_beyond_the_ceiling() -> None:
     b.peer_lost(a.origin, now_s=ceiling_s + 20)
     b.sweep(now_s=ceiling_s + 25, now_ms=NOW_MS)
     assert shown(b) == set()
+
+
+def test_a_lease_of_grace_is_used_up_over_several_restarts_and_a_heartbeat_gives_a_new_one() -> None:
+    a = registry("a")
+    a.register([instance("i1"), instance("i2")], now_s=0, now_ms=NOW_MS)
+    rows = [(e.full_key, e.version, e.json, NOW_MS, 15_000) for e in a.services["svc.a"].entries.values()]
+    again = registry("a", now_s=500)
+    again.restore(rows, now_s=500, now_ms=NOW_MS)
+    again.renew("svc.a", "i2", lease_s=501)
+    assert [entry.key for entry in again.sweep(now_s=501.1, now_ms=NOW_MS).entries] == ["i2"], "to be stored anew"
+    assert again.sweep(now_s=501.2, now_ms=NOW_MS).entries == []
+    assert not again.sweep(now_s=504.9, now_ms=NOW_MS).expired
+    assert again.sweep(now_s=505.2, now_ms=NOW_MS).expired == 1
+    assert shown(again) == {"i2"}
+    third = registry("a", now_s=600)
+    third.restore([(*row[:4], 20_000) for row in rows], now_s=600, now_ms=NOW_MS)
+    assert third.sweep(now_s=600.2, now_ms=NOW_MS).expired == 2
+    assert third.unheard_count == again.unheard_count == 0
+
+
+def test_a_lease_of_grace_is_at_most_the_default_one_of_its_kind() -> None:
+    table = registry("a")
+    both = [
+        instance("long", metadata={"artemis.lease-ttl-ms": "3600000"}),
+        instance("old", metadata={"java_registry": "1"}),
+    ]
+    table.register(both, now_s=0, now_ms=NOW_MS)
+    rows = [(e.full_key, e.version, e.json, NOW_MS, 0) for e in table.services["svc.a"].entries.values()]
+    again = registry("a", now_s=500)
+    again.restore(rows, now_s=500, now_ms=NOW_MS)
+    again.sweep(now_s=520.2, now_ms=NOW_MS)
+    assert shown(again) == {"old"}, "clients of the original API renew every half minute"
+    again.sweep(now_s=590.2, now_ms=NOW_MS)
+    assert shown(again) == set()
+
+
+def outdated(*, wall_ms: int, now_s: float | None = None, lease_s: float = -1.0, conclusive: bool = True) -> Absence:
+    return Absence(Contact(wall_ms, now_s, lease_s), conclusive=conclusive)
+
+
+def test_what_came_here_after_the_last_contact_is_not_dropped_on_the_word_of_a_peer() -> None:
+    """That the peer does not know it proves nothing, for it never did. The contact on disk may be some seconds old."""
+    a = registry("a")
+    a.register([instance("before"), instance("after")], now_s=0, now_ms=NOW_MS)
+    before, after = a.states(["svc.a\nbefore", "svc.a\nafter"], now_s=0)
+    again = registry("a", now_s=500)
+    rows = [(before[0], before[1], before[2], NOW_MS + 4_000, 0), (after[0], after[1], after[2], NOW_MS + 6_000, 0)]
+    again.restore(rows, now_s=500, now_ms=NOW_MS)
+    outcome = again.abandon([before[0], after[0], "svc.a\nunknown"], outdated(wall_ms=NOW_MS), now_ms=NOW_MS)
+    assert [entry.key for entry in outcome.entries] == ["before"]
+    assert shown(again) == {"after"}
+    assert again.withholds(after[0], outdated(wall_ms=NOW_MS)), "but not offered either, until it is renewed"
+    again.renew("svc.a", "after", lease_s=501)
+    assert not again.withholds(after[0], outdated(wall_ms=NOW_MS))
+
+
+def test_silence_since_the_last_contact_counts_only_for_what_both_knew_then() -> None:
+    b = registry("b")
+    for number, name in enumerate(["early", "late"]):
+        b.register([instance(name)], now_s=number, now_ms=NOW_MS + 1_000 * number)
+    in_between = outdated(wall_ms=NOW_MS + 500, now_s=100.0, lease_s=2.0)
+    assert list(b.uncertain(in_between)) == ["svc.a\nearly"]
+    b.renew("svc.a", "early", lease_s=3.0)
+    assert list(b.uncertain(in_between)) == []
+
+
+def test_a_bare_state_tells_of_the_lease_only_and_is_no_instance() -> None:
+    a, b, c = registry("a"), registry("b"), registry("c")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    copy(a, b, now_s=0)
+    a.renew("svc.a", "i1", lease_s=10)
+    (bare,) = a.states(["svc.a\ni1"], now_s=11, bare=True)
+    assert bare[2] == b""
+    assert b.merge([bare], via=a.origin, now_s=11, now_ms=NOW_MS).entries == []
+    assert not b.sweep(now_s=29.5, now_ms=NOW_MS).expired
+    assert c.merge([bare], via=a.origin, now_s=11, now_ms=NOW_MS).problem == ""
+    assert shown(c) == set()
+
+
+def test_a_lease_that_ran_out_and_is_not_kept_on_purpose_is_not_offered() -> None:
+    a = registry("a")
+    a.register([instance()], now_s=0, now_ms=NOW_MS)
+    assert a.states(["svc.a\ni1"], now_s=20.05) == []

@@ -25,7 +25,7 @@ def register(table: Registry) -> None:
 
 
 def restore(table: Registry) -> None:
-    table.restore([(KEY, VERSION, encode_instance(BARE))], now_s=1.0, now_ms=NOW_MS)
+    table.restore([(KEY, VERSION, encode_instance(BARE), NOW_MS, 0)], now_s=1.0, now_ms=NOW_MS)
 
 
 def merge(table: Registry) -> None:

@@ -222,7 +222,7 @@ async def test_fields_of_a_newer_version_survive_and_are_passed_on() -> None:
                 assert entry is not None
                 assert held is not None
                 assert (entry.json, held.value) == (newer[2], record[2])
-                second.registry.restore([newer], now_s=second.clock.now_s(), now_ms=second.clock.now_ms())
+                second.registry.restore([(*newer, 0, 0)], now_s=second.clock.now_s(), now_ms=second.clock.now_ms())
 
 
 # Whose url it is
