@@ -85,6 +85,8 @@ class Subscriber:
         self._unsent = 0
         """Characters of answers that wait to be sent."""
         self._sent = trio.Event()
+        self.active = False
+        """Something was asked of it: it has subscribed, or sent a heartbeat."""
         self.held = 0
         """Bytes that wait for it, pushes and answers."""
         self._owner: Subscriptions | None = None
@@ -206,6 +208,7 @@ class Subscriptions:
         """From now on this subscriber hears of the service; `floor` is the revision it knows already."""
         assert subscriber in self.subscribers
         subscriber.floors[key] = floor
+        subscriber.active = True
         self._by_service.setdefault(key, {})[subscriber] = None
 
     def unsubscribe(self, subscriber: Subscriber, key: str) -> None:

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
+from artemis.actors.blocking import in_thread
 from artemis.transport.listener import open_listener
 from artemis.transport.server import Server, open_server
 
 from .composition import Node, open_node
 from .config import Config
 from .gauges import publish_server
-from .settings import cors, server_limits
+from .settings import client_address, cors, near_addresses, server_limits
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ async def serve(config: Config, *, announce: Callable[[Node, Server], None] | No
                 cors=cors(config),
                 observer=node.metrics.requests,
                 fast_lane=config.node.fast_lane,
+                is_near=await in_thread(lambda: near_addresses(config)),
+                address_of=client_address(config.node.trusted_proxies),
             )
             async with server_scope as server:
                 publish_server(node.metrics, server.statistics)

@@ -15,6 +15,7 @@ from artemis.transport.operations.rules import PEER_LIMITS, InstanceLimits, Inst
 from artemis.transport.origins import Cors
 from artemis.transport.push import SessionSettings
 from artemis.transport.requests import Caller
+from artemis.transport.slots import is_this_machine
 
 from .config import Config, RateLimitedArea
 
@@ -90,6 +91,11 @@ def server_limits(config: Config) -> Limits:
         header_timeout_s=limits.header_timeout_s,
         body_timeout_s=limits.body_timeout_s,
         idle_timeout_s=limits.idle_timeout_s,
+        connections_per_address=limits.connections_per_address,
+        reserved_connections=limits.reserved_connections,
+        websockets=limits.websockets,
+        websocket_ping_s=config.websocket.ping_interval_s,
+        websocket_pong_s=config.websocket.pong_timeout_s,
         unsent_bytes=limits.unsent_bytes,
         unsent_bytes_per_connection=limits.unsent_bytes_per_connection,
         websocket_text_bytes=limits.websocket_text_bytes,
@@ -112,6 +118,7 @@ def session_settings(config: Config) -> SessionSettings:
         ttl_s=config.websocket.session_ttl_s,
         backlog=config.websocket.backlog,
         id_characters=config.limits.id_characters,
+        subscribe_s=config.websocket.subscribe_timeout_s,
     )
 
 
@@ -164,17 +171,28 @@ def peer_addresses(config: Config) -> frozenset[str]:
     """Addresses of the nodes that may replicate without the secret: of all when there is none; otherwise of those that
     speak the RPC dialect, which has no place for one. Looks names up, so it may block."""
     cluster = config.cluster
+    listed = [url for urls in cluster.nodes.values() for url in urls]
+    if cluster.known_secrets:
+        listed = [url for url in listed if cluster.dialects.get(url) == "rpc"]
+    return _addresses(listed)
+
+
+def near_addresses(config: Config) -> Callable[[str], bool]:
+    """Whether many come from an address: this machine, trusted proxies, all nodes. Looks names up, so it may block."""
+    nodes = _addresses(url for urls in config.cluster.nodes.values() for url in urls)
+    is_trusted = trusted(config.node.trusted_proxies)
+    return lambda ip: is_this_machine(ip) or canonical_ip(ip) in nodes or is_trusted(ip)
+
+
+def _addresses(listed: Iterable[str]) -> frozenset[str]:
     addresses: set[str] = set()
-    for urls in cluster.nodes.values():
-        for url in urls:
-            if cluster.known_secrets and cluster.dialects.get(url) != "rpc":
-                continue
-            host = urlsplit(url).hostname or ""
-            try:
-                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except OSError:
-                continue
-            addresses.update(canonical_ip(str(entry[4][0])) for entry in found)
+    for url in listed:
+        host = urlsplit(url).hostname or ""
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        addresses.update(canonical_ip(str(entry[4][0])) for entry in found)
     return frozenset(addresses)
 
 

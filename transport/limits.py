@@ -37,5 +37,15 @@ class Limits:
     """The first binary message of a peer, which says who it is. More is closed with 1009."""
     websocket_queue: int = 16
     """Messages a session may leave unread. One more and nothing is read from that socket, pings included."""
+    websocket_ping_s: float = 25.0
+    """Silence of a client after which it is pinged."""
+    websocket_pong_s: float = 20.0
+    """For the answer to a ping, or anything else. Longer and the connection is cut."""
+    websockets: int = 8000
+    """WebSockets of clients at a time, and at most four fifths of all connections. One more is a 503."""
+    connections_per_address: int = 1000
+    """Connections of one address that is not near. One more is answered 503 and closed."""
+    reserved_connections: int = 64
+    """Of all connections, and at most a tenth of them: those that only this machine, peers and proxies may take."""
     websocket_close_s: float = 2.0
     """For the closing handshake of a WebSocket. Longer and it is cut."""

@@ -33,7 +33,7 @@ from .pushes import (
     ws_texts,
 )
 from .requests import Caller, Reply, Request
-from .sockets import NORMAL, TRY_AGAIN, Socket, SocketClosed
+from .sockets import NORMAL, POLICY, TRY_AGAIN, Socket, SocketClosed
 
 SUBSCRIPTIONS_MAX: Final = 10_000
 """Services that one session may subscribe to. More are refused on `/ws` and ignored on the RPC sockets."""
@@ -56,10 +56,12 @@ HEARTBEAT_PATH: Final = "/artemis/websocket/registry/heartbeat"
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """`ttl_s`: age at which RPC sessions are closed, None for never; `backlog`: pushes that may wait per session;
+    `subscribe_s`: for a session to be of use, by a subscription or a heartbeat;
     `id_characters`: no service has a longer id, so nobody subscribes to one."""
 
     ttl_s: float | None = 360.0
     backlog: int = 1024
+    subscribe_s: float = 60.0
     id_characters: int = 256
 
 
@@ -178,13 +180,23 @@ class Sessions:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._guard, subscriber, self._send, socket, subscriber, encode)
             nursery.start_soon(self._guard, subscriber, listen, socket, subscriber)
-            with trio.move_on_after(ttl_s if ttl_s is not None else float("inf")):
-                await subscriber.leaving.wait()
+            await self._last(subscriber, ttl_s if ttl_s is not None else float("inf"))
             subscriber.leave(NORMAL, "this session has reached its age; connect anew")
             nursery.cancel_scope.cancel()
         farewell = subscriber.farewell
         assert farewell is not None
         await socket.close(farewell.code, farewell.reason)
+
+    async def _last(self, subscriber: Subscriber, ttl_s: float) -> None:
+        """Wait until the session has a reason to end, or has reached its age."""
+        ends_s, subscribe_s = trio.current_time() + ttl_s, self._settings.subscribe_s
+        if subscribe_s < ttl_s:
+            with trio.move_on_after(subscribe_s):
+                await subscriber.leaving.wait()
+            if not subscriber.active:
+                subscriber.leave(POLICY, f"nothing was asked of this session for {subscribe_s:g} s")
+        with trio.move_on_at(ends_s):
+            await subscriber.leaving.wait()
 
     async def _guard(self, subscriber: Subscriber, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """The end of the connection ends the session, and is nobody's failure."""
@@ -208,6 +220,7 @@ class Sessions:
     async def _hear_heartbeats(self, socket: Socket, subscriber: Subscriber) -> None:
         while True:
             text = await socket.receive()
+            subscriber.active = True
             await socket.send(self._answer_heartbeat(text, socket.caller))
 
     def _answer_heartbeat(self, text: str, caller: Caller) -> str:

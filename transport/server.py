@@ -7,7 +7,7 @@ and bodies, its limits and deadlines, stays the same.
 
 import logging
 import socket
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from .origins import Cors
 from .plans import Lane
 from .requests import Caller, Reply, Request, Route, forwarded_for
 from .sessions import OpenSockets
+from .slots import Near, Slots, is_this_machine, nearest
 from .sockets import GOING_AWAY, PeerRoute, SocketRoute
 from .unsent import Unsent
 from .upgrades import serve_socket
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 REFUSALS_MAX = 256
 """Surplus connections that are being told so. One more is closed without a word."""
+RETRY_SOON = ((b"Retry-After", b"1"),)
 WATCH_S_MIN, WATCH_S_MAX = 0.01, 1.0
 
 
@@ -47,6 +49,8 @@ class ServerStatistics:
     """Connections turned away since the start because there were too many."""
     unsent_bytes: int
     """Held for clients that are behind."""
+    silent: int
+    """WebSockets that were cut off since the start because nobody was at the other end."""
     cut: int
     """Clients that were cut off since the start because too much was held for them."""
 
@@ -64,8 +68,11 @@ async def open_server(
     observer: Observer | None = None,
     fast_lane: bool = True,
     blueprints: Sequence[Blueprint] = (),
+    is_near: Near = is_this_machine,
+    address_of: Callable[[Caller], str] = nearest,
 ) -> AsyncGenerator["Server", None]:
     """Serve on `listener`, or on a new one for `host` and `port`. Raises OSError when the address cannot be had.
+    `is_near` and `address_of` are explained at Slots.
 
     Leaving the block cuts every connection that is still open: call `aclose` before, to end them well.
     """
@@ -80,6 +87,7 @@ async def open_server(
                 routes if fast_lane else (), sockets, guest=Guest(app), limits=limits, cors=cors, observer=observer
             ),
             open_sockets=open_sockets,
+            slots=Slots(limits, is_near=is_near, address_of=address_of),
         )
         await nursery.start(server.run, name="server")
         try:
@@ -98,6 +106,7 @@ class Server:
         *,
         lane: Lane,
         open_sockets: OpenSockets,
+        slots: Slots,
     ) -> None:
         self.host: str = listener.getsockname()[0]
         self.port: int = listener.getsockname()[1]
@@ -108,6 +117,7 @@ class Server:
         self._lane = lane
         self._limits = lane.limits
         self._open_sockets = open_sockets
+        self._slots = slots
         self._unsent = Unsent(lane.limits.unsent_bytes, reader_bytes_max=lane.limits.unsent_bytes_per_connection)
         self._conversations: set[Conversation] = set()
         self._refusals = 0
@@ -124,6 +134,7 @@ class Server:
             connections=len(self._conversations),
             sockets=len(self._open_sockets),
             refused=self._refused,
+            silent=self._open_sockets.silent,
             unsent_bytes=self._unsent.bytes,
             cut=self._unsent.cut,
         )
@@ -165,7 +176,13 @@ class Server:
     async def _watch(self) -> None:
         """Look at the clock for all connections, and cancel those that have waited too long."""
         limits = self._limits
-        shortest_s = min(limits.header_timeout_s, limits.body_timeout_s, limits.idle_timeout_s)
+        shortest_s = min(
+            limits.header_timeout_s,
+            limits.body_timeout_s,
+            limits.idle_timeout_s,
+            limits.websocket_ping_s,
+            limits.websocket_pong_s,
+        )
         pause_s = min(WATCH_S_MAX, max(WATCH_S_MIN, shortest_s / 4))
         while True:
             await trio.sleep(pause_s)
@@ -173,25 +190,26 @@ class Server:
             for conversation in self._conversations:
                 if conversation.deadline_s < self._lane.now_s:
                     conversation.scope.cancel()
+            self._open_sockets.sweep(self._lane.now_s, ping_s=limits.websocket_ping_s, pong_s=limits.websocket_pong_s)
 
     def _admit(self, connection: socket.socket, ip: str) -> None:
         wire = Wire(connection, self._limits, unsent=self._unsent)
         conversation = Conversation(self._lane, wire, Caller(ip))
-        if len(self._conversations) < self._limits.connections:
+        problem = self._slots.take(ip)
+        if problem is None:
             self._conversations.add(conversation)
             self._nursery.start_soon(self._serve, conversation, name=f"connection from {ip}")
             return
         self._refused += 1
         if self._refusals < REFUSALS_MAX:
             self._refusals += 1
-            self._nursery.start_soon(self._turn_away, conversation, name=f"refusal of {ip}")
+            self._nursery.start_soon(self._turn_away, conversation, problem, name=f"refusal of {ip}")
         else:
             wire.abort()
 
-    async def _turn_away(self, conversation: Conversation) -> None:
+    async def _turn_away(self, conversation: Conversation, problem: str) -> None:
         try:
-            retry = ((b"Retry-After", b"1"),)
-            await conversation.refuse(ClientError(503, "this node has too many connections", headers=retry))
+            await conversation.refuse(ClientError(503, problem, headers=RETRY_SOON))
             await conversation.wire.aclose()
         finally:
             conversation.wire.abort()
@@ -213,6 +231,7 @@ class Server:
         finally:
             conversation.wire.abort()
             self._conversations.discard(conversation)
+            self._slots.leave(conversation.caller.ip)
             if not self._conversations:
                 self._last_left.set()
 
@@ -220,10 +239,18 @@ class Server:
         wire, route = conversation.wire, departure.route
         wire.unread(departure.unread)
         caller = Caller(conversation.caller.ip, forwarded_for(departure.head.headers))
-        if route.admits(caller):
-            await serve_socket(wire, route, caller, limits=self._limits, open_sockets=self._open_sockets)
-        else:
+        if not route.admits(caller):
             await conversation.conclude(Reply(200, b""))
+        elif isinstance(route, PeerRoute):
+            await serve_socket(wire, route, caller, limits=self._limits, open_sockets=self._open_sockets)
+        elif (problem := self._slots.take_socket(caller)) is not None:
+            self._refused += 1
+            await conversation.refuse(ClientError(503, problem, headers=RETRY_SOON))
+        else:
+            try:
+                await serve_socket(wire, route, caller, limits=self._limits, open_sockets=self._open_sockets)
+            finally:
+                self._slots.leave_socket(caller)
 
 
 def _only_upgrades(request: Request) -> Reply:

@@ -9,17 +9,16 @@ import trio
 import trio_websocket
 
 from .errors import ClientError
+from .frames import FrameSocket, cut
 from .heads import Head
 from .limits import Limits
 from .requests import Caller
 from .sessions import OpenSockets
-from .sockets import NO_TEXT, NORMAL, BinaryRefused, PeerRoute, SocketClosed, SocketRoute
+from .sockets import NORMAL, BinaryRefused, PeerRoute, SocketClosed, SocketRoute
 from .wire import Wire
 
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 """Sixteen bytes in base64."""
-REASON_BYTES_MAX = 123
-"""Of a close frame. A longer reason is cut."""
 
 
 def is_upgrade(head: Head) -> bool:
@@ -43,23 +42,21 @@ async def serve_socket(
     wire: Wire, route: SocketRoute | PeerRoute, caller: Caller, *, limits: Limits, open_sockets: OpenSockets
 ) -> None:
     """Accept the handshake whose bytes are next on the wire, and run the session of the route to its end."""
-    is_text = isinstance(route, SocketRoute)
-    message_bytes = limits.websocket_text_bytes if is_text else limits.websocket_binary_bytes
+    if isinstance(route, PeerRoute):
+        frames = FrameSocket(wire, limits)
+        with suppress(SocketClosed):
+            await frames.accept()
+            await open_sockets.attend(frames, partial(route.session, frames, caller))
+        return
     async with trio.open_nursery() as nursery:
-        connection = await _accept(nursery, wire, message_bytes, limits)
+        connection = await _accept(nursery, wire, limits)
         if connection is not None:
-            if isinstance(route, SocketRoute):
-                text = TextSocket(connection, caller, limits)
-                await open_sockets.attend(text, partial(route.session, text, caller))
-            else:
-                binary = FrameSocket(connection, caller, limits)
-                await open_sockets.attend(binary, partial(route.session, binary, caller))
+            text = TextSocket(connection, caller, limits)
+            await open_sockets.attend(text, partial(route.session, text, caller), wire=wire)
         nursery.cancel_scope.cancel()
 
 
-async def _accept(
-    nursery: trio.Nursery, wire: Wire, message_bytes: int, limits: Limits
-) -> trio_websocket.WebSocketConnection | None:
+async def _accept(nursery: trio.Nursery, wire: Wire, limits: Limits) -> trio_websocket.WebSocketConnection | None:
     """The connection; None when the client is gone, or when the library finds fault with the handshake, which it
     only says by silence."""
     with trio.move_on_after(limits.header_timeout_s):
@@ -67,7 +64,7 @@ async def _accept(
             nursery,
             wire,
             message_queue_size=limits.websocket_queue,
-            max_message_size=message_bytes,
+            max_message_size=limits.websocket_text_bytes,
             receive_buffer_size=None,
         )
         with suppress(trio_websocket.ConnectionClosed):
@@ -75,8 +72,8 @@ async def _accept(
     return None
 
 
-class _Socket:
-    """What both kinds have in common."""
+class TextSocket:
+    """A client's socket, see `sockets.Socket`."""
 
     def __init__(self, connection: trio_websocket.WebSocketConnection, caller: Caller, limits: Limits) -> None:
         self._connection = connection
@@ -100,52 +97,20 @@ class _Socket:
             finally:
                 self._closing.set()
 
-    async def _send(self, message: str | bytes) -> None:
-        try:
-            await self._connection.send_message(message)
-        except trio_websocket.ConnectionClosed as error:
-            raise _closed(error) from None
-
-    async def _receive(self) -> str | bytes:
-        try:
-            return await self._connection.get_message()
-        except trio_websocket.ConnectionClosed as error:
-            raise _closed(error) from None
-
-
-class TextSocket(_Socket):
-    """A client's socket, see `sockets.Socket`."""
-
     async def send(self, text: str) -> None:
-        await self._send(text)
+        try:
+            await self._connection.send_message(text)
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from None
 
     async def receive(self) -> str:
-        message = await self._receive()
+        try:
+            message = await self._connection.get_message()
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from None
         if not isinstance(message, str):
             raise BinaryRefused
         return message
-
-
-class FrameSocket(_Socket):
-    """A peer's socket, see `sockets.BinarySocket`."""
-
-    async def send(self, frame: bytes) -> None:
-        await self._send(frame)
-
-    async def receive(self) -> bytes:
-        message = await self._receive()
-        if not isinstance(message, bytes):
-            await self.close(NO_TEXT, "only binary messages are spoken here")
-            raise SocketClosed(NO_TEXT, "text message")
-        return message
-
-    async def aclose(self) -> None:
-        await self.close()
-
-
-def cut(reason: str) -> str:
-    """The reason, as much of it as fits into a close frame."""
-    return reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
 
 
 def _closed(error: trio_websocket.ConnectionClosed) -> SocketClosed:

@@ -13,6 +13,8 @@ from .unsent import Unsent
 RECEIVE_BYTES = 64 * 1024
 SEND_BYTES_PER_S_MIN = 32 * 1024
 """A client that takes a long answer more slowly than this is cut off."""
+PING = b"\x89\x00"
+"""Of a server to a client of a WebSocket: final, opcode 9, not masked, empty."""
 LINGER_BYTES_MAX = 16 * 1024 * 1024
 """What a refused client may still send before its connection is reset under it."""
 
@@ -30,7 +32,21 @@ class Wire(trio.abc.Stream):
         self._limits = limits
         self._unread = unread
         self._unsent = unsent or Unsent(limits.unsent_bytes, reader_bytes_max=limits.unsent_bytes_per_connection)
+        self.listens = False
+        """Whether somebody waits for what comes next."""
+        self._sending = False
         self._closed = False
+
+    def ping(self) -> None:
+        """Send the ping frame of a WebSocket, between two frames of its session; nothing when one is under way."""
+        if self._sending or self._closed:
+            return
+        try:
+            sent = self.socket.send(PING)
+        except OSError:
+            return  # the client takes nothing, and so will not answer
+        if sent < len(PING):
+            self.abort()
 
     def unread(self, data: bytes) -> None:
         """Give bytes back: they are the next to be received."""
@@ -42,17 +58,23 @@ class Wire(trio.abc.Stream):
             await trio.lowlevel.checkpoint()
             size = max_bytes or len(self._unread)
             data, self._unread = self._unread[:size], self._unread[size:]
+            self.heard_s = trio.current_time()
             return data
         while True:
             if self._closed:
                 raise trio.ClosedResourceError
-            await trio.lowlevel.wait_readable(self.socket)
+            self.listens = True
             try:
-                return self.socket.recv(max_bytes or RECEIVE_BYTES)
+                await trio.lowlevel.wait_readable(self.socket)
+                data = self.socket.recv(max_bytes or RECEIVE_BYTES)
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError(str(error)) from error
+            finally:
+                self.listens = False
+            self.heard_s = trio.current_time()
+            return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, or cut the connection when the client does not take it in time."""
@@ -64,6 +86,7 @@ class Wire(trio.abc.Stream):
             if sent == len(view):
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return
+            self._sending = True
             self.took_s = trio.current_time()
             self._unsent.hold(self, view.obj, memoryview(view.obj).nbytes)
             try:
@@ -80,6 +103,7 @@ class Wire(trio.abc.Stream):
                     self.abort()
                 raise
             finally:
+                self._sending = False
                 self._unsent.release(self)
         self.abort()
         raise trio.BrokenResourceError("the client does not take what it asked for")

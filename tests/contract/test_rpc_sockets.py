@@ -166,7 +166,7 @@ async def test_messages_may_come_in_fragments(node: NodeProcess, name: str) -> N
 
 
 async def test_thousands_of_sessions_are_no_reason_to_refuse_one(node: NodeProcess) -> None:
-    """There is no bound on sessions of its own: the bound on connections is the one that counts."""
+    """The bound on sessions is four fifths of that on connections, and of this machine there may be any number."""
     async with trio.open_nursery() as nursery:
         for _ in range(200):
             await nursery.start(hold_a_session, node)

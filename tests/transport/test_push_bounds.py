@@ -161,3 +161,27 @@ async def test_a_client_that_asks_and_never_reads_is_closed_in_time(autojump_clo
     await sessions.watch(socket, CALLER)
     assert socket.closed_with == [(1013, "too slow: answers were not read for 30 s")]
     assert trio.current_time() == pytest.approx(ANSWERS_S)
+
+
+async def test_a_session_of_which_nothing_is_asked_is_closed(autojump_clock: MockClock) -> None:
+    """On every socket but that of all changes, which has subscribed by being opened."""
+    for open_one in (Sessions.watch, Sessions.changes, Sessions.heartbeats):
+        socket, opened_s = ClientSocket(), trio.current_time()
+        await open_one(sessions_of(a_registry(), LargeSnapshots()), socket, CALLER)
+        assert socket.closed_with == [(1008, "nothing was asked of this session for 60 s")]
+        assert trio.current_time() - opened_s == pytest.approx(60)
+
+
+async def test_a_session_of_which_something_was_asked_stays(autojump_clock: MockClock) -> None:
+    socket = ClientSocket()
+    socket.reads.set()
+    with trio.move_on_after(3600) as hour:
+        socket.say.send_nowait(command())
+        await sessions_of(a_registry(), LargeSnapshots()).watch(socket, CALLER)
+    assert hour.cancelled_caught
+    for open_one in (Sessions.changes, Sessions.all_changes):
+        socket, opened_s = ClientSocket(), trio.current_time()
+        socket.say.send_nowait('{"serviceId":"svc"}')
+        await open_one(sessions_of(a_registry(), LargeSnapshots()), socket, CALLER)
+        assert trio.current_time() - opened_s == pytest.approx(360)
+        assert socket.closed_with[0][0] == NORMAL
