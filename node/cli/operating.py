@@ -61,12 +61,24 @@ class Order:
         return {"operation": self.operation, "operatorId": self.operator, "reason": self.reason}
 
     def carry_out(self, what: str, work: Callable[[Rest], Awaitable[dict[str, Any]]]) -> None:
-        """Run `work`, which returns what it was about, and tell that it is done."""
+        """Run `work`, which returns what it was about and what it hit, and tell that it is done."""
         done = ask_rest(self.urls, work)
         if self.as_json:
             print_json({**done, **self.fields()})
-        else:
-            click.echo(f"{DONE[self.operation]} {what}")
+            return
+        hit = f"{_counted(done['instances'], 'instance')} of {_counted(done['services'], 'service')}"
+        click.echo(f"{DONE[self.operation]} {what}: {hit}")
+        if done["warning"]:
+            click.echo(f"artemis: warning: {done['warning']}", err=True)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _reach(answer: dict[str, Any]) -> dict[str, Any]:
+    """What an answer says of what was hit."""
+    return {name: answer[name] for name in ("instances", "services", "warning")}
 
 
 _with_region = click.option("--region", help="The region; that of the node unless given.")
@@ -90,8 +102,8 @@ def _instance(operation: str) -> click.Command:
         async def work(rest: Rest) -> dict[str, Any]:
             key = {"regionId": region or await rest.region(), "serviceId": service, "instanceId": instance}
             body = {"instanceKey": key, **order.fields()}
-            await rest.answer("/api/management/instance/operate-instance.json", body)
-            return {"kind": "instance", **key}
+            done = await rest.answer("/api/management/instance/operate-instance.json", body)
+            return {"kind": "instance", **key, **_reach(done)}
 
         order.carry_out(f"{instance} of {service}", work)
 
@@ -109,8 +121,8 @@ def _server(operation: str) -> click.Command:
 
         async def work(rest: Rest) -> dict[str, Any]:
             server = {"serverId": ip, "regionId": region or await rest.region()}
-            await rest.answer("/api/management/server/operate-server.json", server | order.fields())
-            return {"kind": "server", **server}
+            done = await rest.answer("/api/management/server/operate-server.json", server | order.fields())
+            return {"kind": "server", **server, **_reach(done)}
 
         order.carry_out(f"server {ip}", work)
 
@@ -130,8 +142,8 @@ def _zone(operation: str) -> click.Command:
         async def work(rest: Rest) -> dict[str, Any]:
             place = {"zoneId": zone, "regionId": region or await rest.region(), "serviceId": service}
             path = f"/api/management/zone/pull-{'out' if operation == OUT else 'in'}"
-            await rest.send("POST", path, place | order.fields())
-            return {"kind": "zone", **place}
+            done = await rest.send("POST", path, place | order.fields())
+            return {"kind": "zone", **place, **_reach(done)}
 
         order.carry_out(f"zone {zone}{f' of {service}' if service else ''}", work)
 
@@ -148,24 +160,13 @@ def _group(operation: str) -> click.Command:
         order = Order(operation=operation, **how)
 
         async def work(rest: Rest) -> dict[str, Any]:
-            group = await rest.get(f"/api/routing/groups/{part(key)}")
-            group_id = group["groupId"]
-            operations = [OUT] if operation == OUT else await _operations(rest, group_id)
-            groups = [{"groupId": group_id, "operations": operations}] if operations else []
-            body = {"groupOperationsList": groups, "operationComplete": operation == IN, "token": "cli"}
-            path = "/api/management/group/operate-group-operations.json"
-            await rest.answer(path, body | order.fields())
-            return {"kind": "group", "groupId": group_id, "groupKey": group["groupKey"]}
+            path = f"/api/routing/groups/{part(key)}/pull-{'out' if operation == OUT else 'in'}"
+            done = await rest.send("POST", path, order.fields())
+            return {"kind": "group", "groupId": done["groupId"], "groupKey": done["groupKey"], **_reach(done)}
 
         order.carry_out(f"group {key}", work)
 
     return command
-
-
-async def _operations(rest: Rest, group_id: int) -> list[str]:
-    """What keeps a group out, whatever it is called."""
-    found = await rest.answer("/api/management/group/get-group-operations.json", {"groupId": group_id})
-    return list((found["groupOperations"] or {}).get("operations", []))
 
 
 for _direction, _operation in ((pull_out, OUT), (pull_in, IN)):

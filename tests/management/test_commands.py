@@ -58,11 +58,14 @@ def test_every_sort_of_thing_is_pulled_out_and_in(prompt: Prompt) -> None:
     prompt.then(lambda: world.register("i1", world.instance("i2", zoneId="safe", ip="10.88.0.1")))
     prompt.says("groups", "create", f"{prompt.key}:default")
     for what, told in (
-        (("instance", world.service, "i1"), f"i1 of {world.service}"),
-        (("server", world.server), f"server {world.server}"),
-        (("zone", world.zone), f"zone {world.zone}"),
-        (("zone", world.zone, "--service", world.service), f"zone {world.zone} of {world.service}"),
-        (("group", f"{prompt.key}:default"), f"group {prompt.key}:default"),
+        (("instance", world.service, "i1"), f"i1 of {world.service}: 1 instance of 1 service"),
+        (("server", world.server), f"server {world.server}: 1 instance of 1 service"),
+        (("zone", world.zone), f"zone {world.zone}: 1 instance of 1 service"),
+        (
+            ("zone", world.zone, "--service", world.service),
+            f"zone {world.zone} of {world.service}: 1 instance of 1 service",
+        ),
+        (("group", f"{prompt.key}:default"), f"group {prompt.key}:default: 1 instance of 1 service"),
     ):
         assert prompt.says("pull-out", *what, "--reason", "a test") == [f"pulled out {told}"]
         assert prompt.then(world.seen) == ["i2"]
@@ -79,7 +82,7 @@ def test_a_group_is_pulled_in_whatever_its_operations_are_called(prompt: Prompt)
     for operation in ("maintenance", "pullout"):
         prompt.then(partial(world.group_out, group, operation=operation))
     assert prompt.says("pull-in", "group", group["groupKey"].upper()) == [
-        f"pulled in group {group['groupKey'].upper()}"
+        f"pulled in group {group['groupKey'].upper()}: 1 instance of 1 service"
     ]
     assert prompt.then(world.seen) == ["i1"]
     prompt.says("pull-in", "group", group["groupKey"])
@@ -96,10 +99,31 @@ def test_scripts_are_told_what_was_done(prompt: Prompt) -> None:
         "operation": "pullout",
         "operatorId": "bob",
         "reason": "flood",
+        "instances": 0,
+        "services": 0,
+        "warning": "no instance matches this now",
     }
     assert prompt.json("pull-in", "zone", world.zone)["operatorId"] == "alice"
-    server = prompt.json("pull-out", "server", world.server, "--region", "far")
-    assert server == Including({"kind": "server", "serverId": world.server, "regionId": "far"})
+    server = prompt.json("pull-out", "server", world.server)
+    assert server == Including({"kind": "server", "serverId": world.server, "regionId": "lab", "instances": 0})
+
+
+def test_what_nothing_matches_is_warned_about(prompt: Prompt) -> None:
+    world = prompt.world
+    key = prompt.then(lambda: world.group("blue"))["groupKey"]
+    nothing, never = "no instance matches this now", "it was not out"
+    for what in (("instance", world.service, "i1"), ("server", "10.7.7.7"), ("zone", world.zone), ("group", key)):
+        for direction, warning in (
+            ("pull-in", f"{never}; {nothing}"),
+            ("pull-out", nothing),
+            ("pull-out", nothing),
+            ("pull-in", nothing),
+        ):
+            result = prompt.run(direction, *what)
+            assert result.exit_code == 0
+            assert result.stdout.endswith(": 0 instances of 0 services\n")
+            assert result.stderr == f"artemis: warning: {warning}\n"
+    assert "is of the region lab" in prompt.fails(4, "pull-out", "zone", world.zone, "--region", "far")
 
 
 def test_pulling_out_what_cannot_be_named_is_refused(prompt: Prompt) -> None:

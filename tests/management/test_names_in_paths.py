@@ -99,6 +99,8 @@ def story(world: World, name: str, *, strictly: bool) -> Iterator[Step]:
     yield Step("", "POST", "routing/groups", {**place, "groupType": "physical"}, 201, a_group)
     yield group("", "GET", None, 200, a_group)
     yield group("", "PATCH", {"description": "d"}, 200, a_group)
+    yield group("/pull-out", "POST", OPERATOR, 200, Including({"groupKey": key, "isDown": True}))
+    yield group("/pull-in", "POST", OPERATOR, 200, Including({"groupKey": key, "isDown": False, "instances": 0}))
     yield group("/instances", "GET", None, 200, [])
     yield group("/instances", "POST", {"instanceId": name, **OPERATOR}, 201, Including({"instanceId": name}))
     yield group("/instances/{instanceId}", "DELETE", None, 200, None, instanceId=name)

@@ -12,6 +12,14 @@ from .world import OPERATOR, World
 
 # Zones
 
+NOBODY = {"instances": 0, "services": 0, "warning": "no instance matches this now"}
+"""What answers say of an operation that hits nothing."""
+
+
+def listed(out: dict[str, Any]) -> dict[str, Any]:
+    """A zone operation as it is listed: what it hit when it was made is not kept."""
+    return {name: value for name, value in out.items() if name not in NOBODY}
+
 
 async def test_the_status_of_a_zone_says_who_took_it_out_and_when(world: World) -> None:
     path = f"management/zone/status/{world.zone}/{REGION}"
@@ -25,15 +33,16 @@ async def test_the_status_of_a_zone_says_who_took_it_out_and_when(world: World) 
         "operatorId": "op",
         "reason": "because",
         "operationTime": EPOCH_MS,
+        **NOBODY,
     }
     assert await world.ok("GET", path.upper().replace("MANAGEMENT/ZONE/STATUS", "management/zone/status")) == Including(
         {"isDown": True, "operation": "pullout", "operatorId": "op", "operationTime": out["operationTime"]}
     )
-    assert await world.ok("GET", "management/zone/operations?regionId=LAB") == Containing(out)
+    assert await world.ok("GET", "management/zone/operations?regionId=LAB") == Containing(listed(out))
     assert await world.ok("GET", "management/zone/operations?regionId=nowhere") == []
     assert (await world.zone_out(back=True))["isDown"] is False
     assert await world.ok("GET", path) == place | nothing
-    assert out not in await world.ok("GET", "management/zone/operations")
+    assert listed(out) not in await world.ok("GET", "management/zone/operations")
 
 
 async def test_a_zone_out_for_one_service_is_in_for_the_others(world: World) -> None:
@@ -54,7 +63,8 @@ async def test_deleting_a_zones_operation_pulls_it_in(world: World) -> None:
     deleted = await world.ok("DELETE", f"management/zone/{world.zone}/{REGION}")
     assert deleted["isDown"] is False
     assert await world.seen() == ["i1"]
-    assert await world.ok("DELETE", f"management/zone/{world.zone}/{REGION}") == deleted, "once more does no harm"
+    again = await world.ok("DELETE", f"management/zone/{world.zone}/{REGION}")
+    assert again == deleted | {"warning": "it was not out"}, "once more does no harm"
 
 
 async def test_pulling_out_twice_or_in_twice_does_no_harm(world: World) -> None:

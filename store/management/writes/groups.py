@@ -22,6 +22,7 @@ from ..kinds import (
 from ..records import key_of
 from .checks import identifier, items, one_of, prose, service_identifier
 from .inputs import GroupInput, GroupOperationsInput
+from .operations import ends
 from .operator import Operator, note
 
 GROUP_TYPES = ("physical", "logical")
@@ -140,7 +141,19 @@ def operate_group_by_key(draft: Draft, who: Operator, given: GroupInput, *, comp
     return group
 
 
-def operate_group(draft: Draft, who: Operator, group_id: int, operation: str, *, complete: bool) -> None:
+def pull_in_group(draft: Draft, who: Operator, group_id: int) -> int:
+    """End every operation on a group. Returns how many there were."""
+    who.check()
+    found = draft.find(GROUP_OPERATION, of_group(group_id))
+    draft.remove_unknown(GROUP_OPERATION, of_group(group_id))
+    for operation, noted in ends(found, who):
+        operate_group(draft, who, group_id, operation, complete=True, noted=noted)
+    return len(found)
+
+
+def operate_group(
+    draft: Draft, who: Operator, group_id: int, operation: str, *, complete: bool, noted: str | None = None
+) -> None:
     """Add an operation to a group (everything in it is out), or end it."""
     before = draft.get(GROUP_OPERATION, key_of(str(group_id), operation))
     after: GroupOperation | None = None
@@ -169,7 +182,7 @@ def operate_group(draft: Draft, who: Operator, group_id: int, operation: str, *,
         before=before,
         after=after,
         fields={"groupId": group_id},
-        operation=operation,
+        operation=noted or operation,
         complete=complete,
     )
 

@@ -1,11 +1,15 @@
 """Pulling instances, servers and zones out of discovery, and in again. Several operations on one thing stack."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from ...addresses import canonical_ip
 from ..draft import Draft
 from ..kinds import (
     INSTANCE_OPERATION,
     SERVER_OPERATION,
     ZONE_OPERATION,
+    GroupOperation,
     InstanceOperation,
     ServerOperation,
     ZoneOperation,
@@ -14,6 +18,11 @@ from ..kinds import (
 from ..records import key_of
 from .checks import identifier, optional
 from .operator import Operator, note
+
+Operation = InstanceOperation | ServerOperation | ZoneOperation | GroupOperation
+
+PULL_IN: Final = "pullin"
+"""What the audit log calls the end of nothing."""
 
 
 def operate_instance(
@@ -26,10 +35,12 @@ def operate_instance(
     operation: str | None,
     complete: bool,
     echo_complete: bool = False,
+    noted: str | None = None,
 ) -> None:
     """Add an operation to an instance (it is out), or end it when `complete`. Unknown instances are accepted.
 
     `echo_complete` is what the record shows as `operationComplete`: a word that the two APIs read in different ways.
+    The audit log has the name of the operation, unless another one is to be `noted`.
     """
     who.check()
     region = identifier("instanceKey.regionId", region_id)
@@ -63,7 +74,7 @@ def operate_instance(
         before=before,
         after=after,
         fields={"regionId": region, "serviceId": service, "instanceId": instance},
-        operation=name,
+        operation=noted or name,
         complete=complete,
     )
 
@@ -77,6 +88,7 @@ def operate_server(
     operation: str | None,
     complete: bool,
     echo_complete: bool = False,
+    noted: str | None = None,
 ) -> None:
     """Add an operation to a server, which is an ip, or end it when `complete`."""
     who.check()
@@ -112,7 +124,7 @@ def operate_server(
         before=before,
         after=after,
         fields={"regionId": region, "serverId": server},
-        operation=name,
+        operation=noted or name,
         complete=complete,
     )
 
@@ -126,6 +138,7 @@ def operate_zone(
     zone_id: str | None,
     operation: str | None,
     complete: bool,
+    noted: str | None = None,
 ) -> None:
     """Add an operation to a zone, or end it when `complete`: for one service, or for all when `service_id` is blank."""
     who.check()
@@ -160,7 +173,7 @@ def operate_zone(
         before=before,
         after=after,
         fields={"regionId": region, "serviceId": service, "zoneId": zone},
-        operation=name,
+        operation=noted or name,
         complete=complete,
     )
 
@@ -172,7 +185,7 @@ def pull_in_instance(
     region, service, instance = _texts(region_id, service_id, instance_id)
     found = draft.find(INSTANCE_OPERATION, key_of(region, service, instance))
     draft.remove_unknown(INSTANCE_OPERATION, key_of(region, service, instance))
-    for operation in [value.operation for value in found] or [who.operation or "pullin"]:
+    for operation, noted in ends(found, who):
         operate_instance(
             draft,
             who,
@@ -181,6 +194,7 @@ def pull_in_instance(
             instance_id=instance,
             operation=operation,
             complete=True,
+            noted=noted,
         )
     return len(found)
 
@@ -190,8 +204,8 @@ def pull_in_server(draft: Draft, who: Operator, *, region_id: str | None, server
     region, server = _texts(region_id, server_id)
     found = draft.find(SERVER_OPERATION, server_key(region, server))
     draft.remove_unknown(SERVER_OPERATION, server_key(region, server))
-    for operation in [value.operation for value in found] or [who.operation or "pullin"]:
-        operate_server(draft, who, region_id=region, server_id=server, operation=operation, complete=True)
+    for operation, noted in ends(found, who):
+        operate_server(draft, who, region_id=region, server_id=server, operation=operation, complete=True, noted=noted)
     return len(found)
 
 
@@ -202,9 +216,24 @@ def pull_in_zone(
     region, service, zone = _texts(region_id, service_id, zone_id)
     found = draft.find(ZONE_OPERATION, key_of(region, service, zone))
     draft.remove_unknown(ZONE_OPERATION, key_of(region, service, zone))
-    for operation in [value.operation for value in found] or [who.operation or "pullin"]:
-        operate_zone(draft, who, region_id=region, service_id=service, zone_id=zone, operation=operation, complete=True)
+    for operation, noted in ends(found, who):
+        operate_zone(
+            draft,
+            who,
+            region_id=region,
+            service_id=service,
+            zone_id=zone,
+            operation=operation,
+            complete=True,
+            noted=noted,
+        )
     return len(found)
+
+
+def ends(found: Sequence[Operation], who: Operator) -> list[tuple[str, str]]:
+    """The operations to end, and what the audit log calls each end. Where none is known the operator's own is ended, in
+    case another node knows it; here nothing was out, and so the log must not say that a pull-out ended."""
+    return [(value.operation, value.operation) for value in found] or [(who.operation or PULL_IN, PULL_IN)]
 
 
 def _texts(*values: str | None) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The desk: what all management handlers share. It hands writes to the writer and words what comes back."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -26,6 +26,8 @@ LIMITED: Final = ("get.route-rules", "get.route-rule-groups", "get.groups")
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Value)
+
+Tell = Callable[[T], Awaitable[Reply]]
 
 SUCCESS: Final = answer(b"")
 
@@ -103,29 +105,32 @@ class Desk:
             address=self.address_of(request.caller),
         )
 
-    async def write(self, plan: Plan[object], text: str) -> Reply:
-        """Carry out a write. A refusal is the internal error that the contract wants, `text` and the reason in it."""
+    async def write(self, plan: Plan[T], text: str, tell: Tell[T] | None = None) -> Reply:
+        """Carry out a write. A refusal is the internal error that the contract wants, `text` and the reason in it.
+
+        `tell` makes an answer of what the plan returned; without it there is nothing to tell.
+        """
         refused = self.not_serving()
         if refused is not None:
             return refused
         try:
-            await self.submit(plan)
+            done = await self.submit(plan)
         except Refused as refusal:
             return failure("internal-service-error", f"{text} {refusal.message}")
-        return SUCCESS
+        return SUCCESS if tell is None else await tell(done)
 
-    async def write_or_blame(self, plan: Plan[object]) -> Reply:
+    async def write_or_blame(self, plan: Plan[T], tell: Tell[T] | None = None) -> Reply:
         """The same for the endpoints that tell a bad request from trouble of ours."""
         refused = self.not_serving()
         if refused is not None:
             return refused
         try:
-            await self.submit(plan)
+            done = await self.submit(plan)
         except Invalid as refusal:
             return failure("bad-request", refusal.message)
         except Refused as refusal:
             return failure("internal-service-error", refusal.message)
-        return SUCCESS
+        return SUCCESS if tell is None else await tell(done)
 
     async def submit(self, plan: Plan[T]) -> T:
         """Carry out a write; returns what the plan returned. Raises Refused, or ClientError 503."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from artemis.store.management.draft import Draft
 from artemis.store.management.kinds import (
     GROUP,
     GROUP_MEMBER,
@@ -28,6 +29,7 @@ from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json
 from ..decoding import decode
 from .desk import Ask, ContextAsk, Desk, PlaceAsk, post, same
+from .reach import Target, check_region, reach_of
 
 
 class GroupsAsk(ContextAsk, kw_only=True):
@@ -192,10 +194,14 @@ class GroupHandlers:
         """Pull groups out by id, or in when the operation is complete."""
         ask = decode(OperateGroupsAsk, request.body)
         who, complete = self._desk.who(request, ask), ask.operation_complete
-        return await self._desk.write(
-            lambda draft: groups.operate_groups(draft, who, ask.group_operations_list, complete=complete),
-            "operate group operation failed.",
-        )
+
+        def plan(draft: Draft) -> list[Target]:
+            groups.operate_groups(draft, who, ask.group_operations_list, complete=complete)
+            ids = dict.fromkeys(each.group_id for each in ask.group_operations_list or () if each is not None)
+            found = [draft.by_id(GROUP, group_id) for group_id in ids]
+            return [self._target(group, complete=complete) for group in found if group is not None]
+
+        return await self._desk.write(plan, "operate group operation failed.", self._tell)
 
     async def operate_group_operation(self, request: Request) -> Reply:
         """Pull one group out by its key, creating it if need be, or in when the operation is complete."""
@@ -210,10 +216,19 @@ class GroupHandlers:
             description=ask.description,
             status=ask.status,
         )
-        return await self._desk.write(
-            lambda draft: groups.operate_group_by_key(draft, who, group, complete=ask.operation_complete),
-            "operate group operation failed.",
-        )
+
+        def plan(draft: Draft) -> list[Target]:
+            operated = groups.operate_group_by_key(draft, who, group, complete=ask.operation_complete)
+            return [self._target(operated, complete=ask.operation_complete)]
+
+        return await self._desk.write(plan, "operate group operation failed.", self._tell)
+
+    def _target(self, group: Group, *, complete: bool) -> Target:
+        check_region(self._desk, group.region_id, known=complete)
+        return Target.of_group(group)
+
+    async def _tell(self, targets: Sequence[Target]) -> Reply:
+        return (await reach_of(self._desk, targets)).reply()
 
     def get_all_group_operations(self, request: Request) -> Reply:
         """Every group that is out."""

@@ -22,6 +22,7 @@ from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json, failure, response_status
 from ..decoding import decode, decode_optional
 from .desk import Ask, ContextAsk, Desk, post, same
+from .reach import Target, check_region, reach_of
 
 
 class InstanceKey(Ask, kw_only=True):
@@ -78,8 +79,10 @@ class InstanceOperations:
         if key is None:
             raise ClientError(500, "instanceKey is missing")  # a 500 by contract (1.9)
 
-        def plan(draft: Draft) -> None:
+        def plan(draft: Draft) -> list[Target]:
             identifier("operatorId", who.operator_id)
+            region, service, instance = _texts(key.region_id, key.service_id, key.instance_id)
+            held = ask.operation_complete and bool(draft.find(INSTANCE_OPERATION, key_of(region, service, instance)))
             operate_instance(
                 draft,
                 who,
@@ -89,8 +92,10 @@ class InstanceOperations:
                 operation=ask.operation,
                 complete=ask.operation_complete,
             )
+            check_region(self._desk, region, known=held)
+            return [Target.of(region, service, instance_id=instance)]
 
-        return await self._desk.write_or_blame(plan)
+        return await self._desk.write_or_blame(plan, self._tell)
 
     async def operate_server(self, request: Request) -> Reply:
         """Pull a server out, or in when the operation is complete."""
@@ -99,8 +104,10 @@ class InstanceOperations:
         if key is None:
             raise ClientError(500, "serverKey is missing")  # a 500 by contract (1.9)
 
-        def plan(draft: Draft) -> None:
+        def plan(draft: Draft) -> list[Target]:
             identifier("operatorId", who.operator_id)
+            region, server = _texts(key.region_id, key.server_id)
+            held = ask.operation_complete and bool(draft.find(SERVER_OPERATION, server_key(region, server)))
             operate_server(
                 draft,
                 who,
@@ -109,8 +116,13 @@ class InstanceOperations:
                 operation=ask.operation,
                 complete=ask.operation_complete,
             )
+            check_region(self._desk, region, known=held)
+            return [Target.of(region, server_id=server)]
 
-        return await self._desk.write_or_blame(plan)
+        return await self._desk.write_or_blame(plan, self._tell)
+
+    async def _tell(self, targets: Sequence[Target]) -> Reply:
+        return (await reach_of(self._desk, targets)).reply()
 
     def instance_operations(self, request: Request) -> Reply:
         """The operations that keep one instance out; null when there are none."""

@@ -13,6 +13,7 @@ from ...requests import Reply, Request, Route
 from ..answers import answer, encode_json, failure
 from ..decoding import decode
 from .desk import Ask, ContextAsk, Desk, PlaceAsk, post, same
+from .reach import Target, check_region, reach_of
 
 
 class ZoneKey(Ask, kw_only=True):
@@ -46,7 +47,8 @@ class ZoneHandlers:
         ask = decode(OperateZones, request.body)
         who = self._desk.who(request, ask)
 
-        def plan(draft: Draft) -> None:
+        def plan(draft: Draft) -> list[Target]:
+            targets: list[Target] = []
             if not ask.zone_operations_list:
                 raise Invalid("group operations is empty")
             if ask.operator_id is None:
@@ -58,6 +60,7 @@ class ZoneHandlers:
                     raise Invalid(f"{name}.zoneKey is null")
                 # Without a service the operation would hit all of them: in this API nobody means that.
                 service_id = identifier(f"{name}.zoneKey.serviceId", key.service_id)
+                held = ask.operation_complete and _term(key) in self._desk.table(ZONE_OPERATION).index
                 for operation in items(f"{name}.operations", zone.operations):
                     operate_zone(
                         draft,
@@ -68,8 +71,14 @@ class ZoneHandlers:
                         operation=operation,
                         complete=ask.operation_complete,
                     )
+                check_region(self._desk, key.region_id, known=held)
+                targets.append(Target.of(key.region_id or "", service_id, zone_id=key.zone_id or ""))
+            return targets
 
-        return await self._desk.write(plan, "operate zone-operations failed.")
+        return await self._desk.write(plan, "operate zone-operations failed.", self._tell)
+
+    async def _tell(self, targets: Sequence[Target]) -> Reply:
+        return (await reach_of(self._desk, targets)).reply()
 
     def get_all(self, request: Request) -> Reply:
         """Every zone that is out."""

@@ -1,6 +1,7 @@
 """Who did what: REST rows 65 to 67, each a view of the audit log, newest first, page by page."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from artemis.store.addresses import canonical_ip
@@ -56,7 +57,12 @@ class AuditRows:
             before_id=whole_argument(request, "before"),
             limit=whole_argument(request, "limit", low=1, high=LIMIT_MAX) or LIMIT_DEFAULT,
         )
-        return data([audit_row(row, entry) for row, entry in self._desk.management.audit.query(query)])
+        found = self._desk.management.audit.query(query)
+        if complete:  # pull-ins of what was not out have a name of their own
+            others = replace(query, fields={**query.fields, "operation": PULL_IN})
+            found += self._desk.management.audit.query(others)
+            found = sorted(found, key=lambda each: each[0].order, reverse=True)[: query.limit]
+        return data([audit_row(row, entry) for row, entry in found])
 
     def _view(self, kind: str, *names: str) -> Callable[[Request], Reply]:
         return lambda request: self._read(request, frozenset({kind}), ("regionId", *names))

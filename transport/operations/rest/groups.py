@@ -22,11 +22,12 @@ from artemis.store.management.writes import groups, members
 from artemis.store.management.writes.checks import identifier, items
 from artemis.store.management.writes.inputs import GroupInput
 from artemis.store.management.writes.operator import Operator
-from artemis.store.management.writes.references import expect_version, group_at, group_of_service
+from artemis.store.management.writes.references import expect_version, group_at, group_of_service, key_text
 
 from ...requests import Reply, Request, Route
 from ..decoding import decode
 from ..management.desk import Ask, Desk, same
+from ..management.reach import Target, check_region, reach_of
 from .calls import (
     WriteAsk,
     as_it_is,
@@ -38,7 +39,7 @@ from .calls import (
     route,
     who,
 )
-from .rows import Row, group_row, member_row, tag_rows
+from .rows import PULL_OUT, Row, group_row, member_row, tag_rows
 
 GROUPS = "/api/routing/groups"
 AT_KEY = f"{GROUPS}/{{groupKey}}"
@@ -180,6 +181,35 @@ class GroupRows:
         await carry_out(self._desk, plan)
         return data(None)
 
+    async def pull_out(self, request: Request) -> Reply:
+        """Take what registered with a group out of discovery."""
+        return await self._operate(request, out=True)
+
+    async def pull_in(self, request: Request) -> Reply:
+        """Put it back, whatever its operations are called."""
+        return await self._operate(request, out=False)
+
+    async def _operate(self, request: Request, *, out: bool) -> Reply:
+        ask = decode(WriteAsk, request.body)
+        operator = who(self._desk, request, ask, PULL_OUT)
+
+        def plan(draft: Draft) -> tuple[Group, bool]:
+            identifier("operatorId", operator.operator_id)
+            operator.check()
+            group = group_at(draft, request.params["groupKey"])
+            if out:
+                groups.operate_group(draft, operator, group.group_id, PULL_OUT, complete=False)
+                was_out = True
+            else:
+                was_out = groups.pull_in_group(draft, operator, group.group_id) > 0
+            check_region(self._desk, group.region_id, known=not out)
+            return group, was_out
+
+        group, was_out = await carry_out(self._desk, plan)
+        reach = await reach_of(self._desk, [Target.of_group(group)], was_out=was_out)
+        row = {"groupId": group.group_id, "groupKey": key_text(group), "isDown": out}
+        return data(row | reach.fields())
+
     # Instances
 
     def instances(self, request: Request) -> Reply:
@@ -287,6 +317,8 @@ class GroupRows:
             *route("GET", AT_KEY, self.get, "get-group"),
             *route("PATCH", AT_KEY, self.change, "change-group"),
             *route("DELETE", AT_KEY, self.delete, "delete-group"),
+            *route("POST", f"{AT_KEY}/pull-out", self.pull_out, "pull-out-group"),
+            *route("POST", f"{AT_KEY}/pull-in", self.pull_in, "pull-in-group"),
             *route("GET", f"{AT_KEY}/instances", self.instances, "group-instances"),
             *route("POST", f"{AT_KEY}/instances", self.bind, "bind-instance"),
             *route("DELETE", f"{AT_KEY}/instances/{{path:instanceId}}", self.unbind, "unbind-instance"),

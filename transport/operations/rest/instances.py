@@ -25,12 +25,16 @@ from ..answers import ErrorCode, encode_json, response_status
 from ..decoding import decode
 from ..management.desk import Ask, Desk
 from ..management.instances import InstanceKey, instance_record
+from ..management.reach import Target, check_region, reach_of
 from ..standing import not_up
 from .calls import WriteAsk, route, submit, who
 from .rows import PULL_IN, PULL_OUT
 
 INSTANCE = "/api/management/instance"
 SERVER = "/api/management/server"
+
+Done = tuple[Target, bool]
+"""What was operated on, and whether anything was or is out: a pull-in may come to what never was."""
 
 
 class OperateInstanceAsk(WriteAsk, kw_only=True):
@@ -67,11 +71,11 @@ class InstanceRows:
         ask = decode(OperateInstanceAsk, request.body)
         operator = who(self._desk, request, ask, PULL_OUT)
 
-        def plan(draft: Draft) -> None:
+        def plan(draft: Draft) -> Done:
             out, key = _takes_out(operator, ask.operation), ask.instance_key
             if key is None:
                 raise Invalid("instanceKey is missing")
-            place = _checked_key(key)
+            place, ended = _checked_key(key), 0
             if out:
                 operate_instance(
                     draft,
@@ -84,7 +88,9 @@ class InstanceRows:
                     echo_complete=ask.operation_complete is not False,
                 )
             else:
-                pull_in_instance(draft, operator, region_id=place[0], service_id=place[1], instance_id=place[2])
+                ended = pull_in_instance(draft, operator, region_id=place[0], service_id=place[1], instance_id=place[2])
+            check_region(self._desk, place[0], known=ended > 0)
+            return Target.of(place[0], place[1], instance_id=place[2]), out or ended > 0
 
         return await self._write(plan)
 
@@ -93,8 +99,8 @@ class InstanceRows:
         ask = decode(OperateServerAsk, request.body)
         operator = who(self._desk, request, ask, PULL_OUT)
 
-        def plan(draft: Draft) -> None:
-            out = _takes_out(operator, ask.operation)
+        def plan(draft: Draft) -> Done:
+            out, ended = _takes_out(operator, ask.operation), 0
             server, region = identifier("serverId", ask.server_id), identifier("regionId", ask.region_id)
             if out:
                 operate_server(
@@ -107,7 +113,9 @@ class InstanceRows:
                     echo_complete=ask.operation_complete is not False,
                 )
             else:
-                pull_in_server(draft, operator, region_id=region, server_id=server)
+                ended = pull_in_server(draft, operator, region_id=region, server_id=server)
+            check_region(self._desk, region, known=ended > 0)
+            return Target.of(region, server_id=server), out or ended > 0
 
         return await self._write(plan)
 
@@ -159,16 +167,16 @@ class InstanceRows:
             group_id=entry.group_key if entry is not None and known else None,
         )
 
-    async def _write(self, plan: Plan[None]) -> Reply:
+    async def _write(self, plan: Plan[Done]) -> Reply:
         if not self._desk.serving():
             return _refused("service-unavailable", not_up("", self._desk.standing.me()))
         try:
-            await submit(self._desk, plan)
+            target, was_out = await submit(self._desk, plan)
         except Invalid as refusal:
             return _refused("bad-request", refusal.message)
         except Refused as refusal:
             return _refused("internal-service-error", refusal.message)
-        return _answer({})
+        return _answer((await reach_of(self._desk, [target], was_out=was_out)).fields())
 
     def _read(self, find: Callable[[], dict[str, object]], field: str) -> Reply:
         try:

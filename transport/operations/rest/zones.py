@@ -10,6 +10,7 @@ from artemis.store.management.writes.operator import Operator
 from ...requests import Reply, Request, Route
 from ..decoding import decode
 from ..management.desk import Desk, same
+from ..management.reach import Target, check_region, reach_of
 from .calls import WriteAsk, as_it_is, carry_out, data, optional_body, route, who
 from .rows import PULL_OUT, Row, zone_row
 
@@ -44,11 +45,13 @@ class ZoneRows:
                 operation=PULL_OUT,
                 complete=False,
             )
+            check_region(self._desk, region)
             found = draft.get(ZONE_OPERATION, key_of(region, service, zone, PULL_OUT))
             assert found is not None
             return zone_row(found)
 
-        return data(await carry_out(self._desk, plan))
+        row = await carry_out(self._desk, plan)
+        return await self._told(ask, row)
 
     async def pull_in(self, request: Request) -> Reply:
         """Put a zone back. One that is not out stays in."""
@@ -64,12 +67,18 @@ class ZoneRows:
     async def _pull_in(self, request: Request, ask: ZoneAsk, *, anonymous: bool = False) -> Reply:
         operator = who(self._desk, request, ask, PULL_OUT)  # which is what ends
 
-        def plan(draft: Draft) -> Row:
+        def plan(draft: Draft) -> tuple[Row, bool]:
             region, zone, service = _place(operator, ask, anonymous=anonymous)
-            pull_in_zone(draft, operator, region_id=region, service_id=service, zone_id=zone)
-            return _status(draft, region, zone, service)
+            was_out = pull_in_zone(draft, operator, region_id=region, service_id=service, zone_id=zone) > 0
+            check_region(self._desk, region, known=was_out)
+            return _status(draft, region, zone, service), was_out
 
-        return data(await carry_out(self._desk, plan))
+        row, was_out = await carry_out(self._desk, plan)
+        return await self._told(ask, row, was_out=was_out)
+
+    async def _told(self, ask: ZoneAsk, row: Row, *, was_out: bool = True) -> Reply:
+        target = Target.of(ask.region_id or "", ask.service_id or "", zone_id=ask.zone_id or "")
+        return data(row | (await reach_of(self._desk, [target], was_out=was_out)).fields())
 
     def status(self, request: Request) -> Reply:
         """Whether a zone is out: for all services, or for the one that is asked about."""
