@@ -67,12 +67,6 @@ BETTER: Final[dict[str, Deviation]] = {
         "test_pushes_and_answers_have_no_null_for_zone_and_ip_and_the_status_in_lower_case",
     ),
     # What clients may send
-    "blanks": Deviation(
-        "takes ids with blanks around them, which its own management trims and so never finds",
-        "fails such an instance with bad-request",
-        "what cannot be operated on must not take traffic",
-        "test_an_id_with_blanks_around_it_is_refused",
-    ),
     "limits": Deviation(
         "has no limit of its own on bodies, headers, instances per request, or lengths of names",
         "has one on each, answered 413, 431, 400, or by failing that instance with bad-request",

@@ -161,13 +161,10 @@ async def test_pushes_and_answers_have_no_null_for_zone_and_ip_and_the_status_in
         assert (mine["zoneId"], mine["ip"]) == (ZONE, "")
 
 
-@pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("name", ["serviceId", "instanceId"])
-async def test_an_id_with_blanks_around_it_is_refused(world: World, face: str, name: str) -> None:
-    """Who operates on it is taken without the blanks, and would hit nothing."""
-    for text in (" a", "a "):
-        instance = bare(world, url="u") | {name: text}
-        answer = await post(world.node, face, {"instances": [instance]})
-        (failed,) = answer["failedInstances"]
-        assert failed["errorCode"] == "bad-request"
-        assert f"{name} begins or ends with a blank" in failed["errorMessage"]
+async def test_an_id_with_blanks_around_it_is_out_of_reach_of_management_and_that_is_said(world: World) -> None:
+    """Clients find what they registered, blanks and all; what operators write is trimmed, by contract."""
+    await world.register(world.instance(" i1 "))
+    body = {"instanceKey": key_of(world.instance(" i1 ")), "operation": "pullout", **OPERATOR}
+    answer = await world.status_ok("instance/operate-instance", body)
+    assert (answer["instances"], answer["warning"]) == (0, "no instance matches this now")
+    assert await world.seen() == [" i1 "]

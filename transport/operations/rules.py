@@ -39,10 +39,6 @@ class InstanceLimits:
             value = getattr(instance, name)
             if value is not None and (len(value) > self.url_characters or not value.isprintable()):
                 return "bad-request", _explain(name, value, self.url_characters)
-        # Whoever asks for an id, or operates on it, is taken without the blanks around it.
-        for name, value in (("service_id", instance.service_id), ("instance_id", instance.instance_id)):
-            if value is not None and value != value.strip():
-                return "bad-request", f"{_wire(name)} begins or ends with a blank"
         if not -(2**31) <= instance.port < 2**31:
             return "bad-request", f"port {instance.port} is no port number"
         return self._refuse_metadata(instance.metadata) if instance.metadata else None
