@@ -8,7 +8,7 @@ import trio
 
 from .history import History
 from .scenario import REGION, Scenario
-from .truth import Fate, TrueInstance, Truth
+from .truth import Fate, TrueInstance, Truth, Write, data_text
 from .wire import Unanswered, Wire, outcome_of
 
 TRIES_PER_HEARTBEAT: Final = 4
@@ -81,7 +81,7 @@ class ServiceClient:
 
     async def _is_over(self, instance: TrueInstance) -> bool:
         """Something happens; whether it ends the process."""
-        match self._rng.randrange(5):
+        match self._rng.randrange(7):
             case 0:
                 self._end(instance, Fate.CRASHED, "crashes")
                 return True
@@ -95,9 +95,25 @@ class ServiceClient:
             case 3:
                 self._rng.shuffle(self._nodes)
                 self._history.add(self.name, f"goes to {self._nodes[0]}")
+            case 4 | 5:
+                await self._waver(instance)
             case _:
                 pass
         return False
+
+    async def _waver(self, instance: TrueInstance) -> None:
+        """It has other data at one node, and within milliseconds the old data again at another one."""
+        old, new = instance.data, self._next_data()
+        nodes = self._rng.sample(self._nodes, min(2, len(self._nodes)))
+        for node, data in zip(nodes * 2, (new, old, new)[: self._rng.choice((2, 3))], strict=False):
+            instance.data = data
+            instance.unsure()
+            self._is_saved = await self._ask_one("register", node, instance) is not None
+            if not self._is_saved:
+                return
+            self._history.add(self.name, f"is registered at {node} as {data}")
+            instance.registered(node, now_s=trio.current_time())
+            await trio.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.005))))
 
     def _end(self, instance: TrueInstance, fate: Fate, text: str, node: str = "") -> None:
         self._history.add(self.name, text)
@@ -114,7 +130,7 @@ class ServiceClient:
         if failed:
             self._history.add(self.name, f"is not known by {node}")
             return await self._register(instance)
-        known = self._wire.knows(node, instance.key, _data(instance))
+        known = self._wire.knows(node, instance.key, data_text(instance.data))
         if known is not instance.confirmed:
             self._history.add(self.name, f"is {'confirmed' if known else 'taken for its predecessor'} by {node}")
         every_s = 3 * self._scenario.heartbeat_s
@@ -142,19 +158,31 @@ class ServiceClient:
 
     async def _ask(self, operation: str, instance: TrueInstance) -> tuple[str, Mapping[str, object]] | None:
         """Ask one node after the other until one answers; that one is asked first from now on."""
-        body = {"instances": [self._describe(instance)]}
         for node in list(self._nodes):
-            try:
-                answer = await self._wire.ask(self.name, node, f"/artemis/api/registry/{operation}.json", body)
-            except Unanswered as unanswered:
-                self._history.add(self.name, f"{operation}: {unanswered}")
-            else:
-                if outcome_of(answer) in ("success", "partial_fail"):
-                    return node, answer
-                self._history.add(self.name, f"{operation}: {node} is not serving")
+            answer = await self._ask_one(operation, node, instance)
+            if answer is not None:
+                return node, answer
             self._nodes.remove(node)
             self._nodes.append(node)
         return None
+
+    async def _ask_one(self, operation: str, node: str, instance: TrueInstance) -> Mapping[str, object] | None:
+        body = {"instances": [self._describe(instance)]}
+        write = Write(f"data of {self.name}", instance.data, node, asked_s=trio.current_time())
+        try:
+            answer = await self._wire.ask(self.name, node, f"/artemis/api/registry/{operation}.json", body)
+        except Unanswered as unanswered:
+            self._history.add(self.name, f"{operation}: {unanswered}")
+            if operation == "register" and unanswered.reached:
+                self._truth.registered(instance.key, write)
+            return None
+        if outcome_of(answer) not in ("success", "partial_fail"):
+            self._history.add(self.name, f"{operation}: {node} is not serving")
+            return None
+        if operation == "register":
+            write.acknowledged_s, write.version = trio.current_time(), self._wire.version_at(node, instance.key)
+            self._truth.registered(instance.key, write)
+        return answer
 
     def _describe(self, instance: TrueInstance) -> dict[str, object]:
         return {
@@ -164,13 +192,9 @@ class ServiceClient:
             "instanceId": self.name,
             "ip": instance.ip,
             "url": f"http://{instance.ip}:80/",
-            "metadata": {"data": _data(instance)},
+            "metadata": {"data": data_text(instance.data)},
         }
 
     def _next_data(self) -> int:
         self._data += 1
         return self._data
-
-
-def _data(instance: TrueInstance) -> str:
-    return f"no. {instance.data}."

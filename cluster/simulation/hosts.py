@@ -245,6 +245,16 @@ class Host:
         entry = None if self.node is None else self.node.registry.find(*key)
         return entry is not None and entry.live and text.encode() in entry.json
 
+    def text_of(self, key: tuple[str, str]) -> str:
+        """The data of an instance; empty when there is none."""
+        entry = None if self.node is None else self.node.registry.find(*key)
+        return "" if entry is None else entry.json.decode()
+
+    def version_of(self, key: tuple[str, str]) -> int:
+        """The version of an instance, or of its removal; 0 when nothing is known of it."""
+        entry = None if self.node is None else self.node.registry.find(*key)
+        return 0 if entry is None else entry.version
+
     def removal_of(self, key: tuple[str, str]) -> float:
         """The version of the tombstone of an instance; infinite when there is none."""
         entry = None if self.node is None else self.node.registry.find(*key)

@@ -1,27 +1,22 @@
-"""Operators: they pull things out and in, describe groups, and set weights, for one service and at any node."""
+"""Operators: they decide about every field of every kind of record, at any node, and change their minds at once."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Final
 
 import trio
 
+from .decisions import subjects
 from .history import History
-from .scenario import REGION, Scenario
+from .scenario import Scenario
+from .subjects import PULL_OUT, Subject, Wanted
 from .truth import Truth, Write
 from .wire import Unanswered, Wire, outcome_of
 
-_RULE = {"status": "active", "strategy": "weighted-round-robin"}
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Something to be written: what it is about, what is to hold from now on, and how to ask for it."""
-
-    subject: str
-    wanted: bool | int
-    path: str
-    body: Mapping[str, object]
+BACK_AND_FORTH: Final = 0.6
+"""Probability that a decision is taken back at another node within milliseconds."""
+SPREADS_S: Final = 0.3
+"""What is to be taken back is first let spread for so long."""
 
 
 class Operator:
@@ -45,6 +40,7 @@ class Operator:
         self._history = history
         self._rng = rng
         self._calm = calm
+        self._subjects = subjects(scenario)
         self._number = 0
 
     async def run(self) -> None:
@@ -56,65 +52,54 @@ class Operator:
             await self._decide()
 
     async def _decide(self) -> None:
-        self._number += 1
-        decision = self._choose()
-        node = self._rng.choice(self._scenario.names)
-        write = Write(decision.subject, decision.wanted, node, asked_s=trio.current_time())
-        body = {**decision.body, "operatorId": self.name, "token": "t", "operation": "pullout", "reason": "simulated"}
+        subject = self._rng.choice(self._subjects)
+        wanted, other = self._two_values(subject)
+        nodes = self._rng.sample(self._scenario.names, 2) if self._scenario.nodes > 1 else self._scenario.names * 2
+        if not await self._write(subject, wanted, self._rng.choice(nodes)):
+            return
+        if self._rng.random() >= BACK_AND_FORTH:
+            return
+        await trio.sleep(self._rng.uniform(0, SPREADS_S))
+        for node, value in zip(nodes * 2, (other, wanted, other)[: self._rng.choice((2, 3))], strict=False):
+            if not await self._write(subject, value, node):
+                return
+            await trio.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.005))))
+
+    def _two_values(self, subject: Subject) -> tuple[Wanted, Wanted]:
+        if subject.is_switch:
+            wanted = self._rng.random() < 0.5
+            return wanted, not wanted
+        self._number += 2
+        return self._number - 1, self._number
+
+    async def _write(self, subject: Subject, wanted: Wanted, node: str) -> bool:
+        """Ask for something; whether it was acknowledged."""
+        *before, decision = subject.asks(wanted)
         try:
-            answer = await self._wire.ask(self.name, node, f"/api/management/{decision.path}.json", body)
+            for path, body in before:
+                if not _is_success(await self._ask(node, path, body)):
+                    return False
+        except Unanswered:
+            return False
+        write = Write(subject.name, wanted, node, asked_s=trio.current_time(), kind=subject.kind)
+        try:
+            answer = await self._ask(node, *decision)
         except Unanswered as unanswered:
             if unanswered.reached:
                 self._truth.writes.append(write)
-            return
-        if outcome_of(answer) == "success":
-            write.acknowledged_s = trio.current_time()
-            self._truth.writes.append(write)
-            self._history.add(self.name, f"decides at {node}: {decision.subject} {decision.wanted}")
+            return False
+        if not _is_success(answer):
+            return False
+        write.acknowledged_s = trio.current_time()
+        self._truth.writes.append(write)
+        self._history.add(self.name, f"decides at {node}: {subject.name} {wanted}")
+        return True
 
-    def _choose(self) -> "Decision":
-        clients = [name for name, number in self._clients() if number % self._scenario.services == self._mine]
-        service = self._scenario.service_ids[self._mine]
-        client, zone = self._rng.choice(clients), self._rng.choice(self._zones())
-        out = self._rng.random() < 0.5
-        match self._rng.randrange(5):
-            case 0:
-                key = {"regionId": REGION, "serviceId": service, "instanceId": client}
-                body: dict[str, object] = {"instanceKey": key, "operationComplete": not out}
-                return Decision(f"instance {client} is out:", out, "operate-instance", body)
-            case 1:
-                ip = f"10.1.0.{int(client[1:])}"
-                body = {"serverKey": {"regionId": REGION, "serverId": ip}, "operationComplete": not out}
-                return Decision(f"server {ip} is out:", out, "operate-server", body)
-            case 2:
-                key = {"regionId": REGION, "serviceId": service, "zoneId": zone}
-                operations = [{"zoneKey": key, "operations": ["pullout"]}]
-                body = {"zoneOperationsList": operations, "operationComplete": not out}
-                return Decision(f"zone {zone} is out:", out, "zone/operate-zone-operations", body)
-            case 3:
-                group = self._group(service, zone, "described") | {"description": str(self._number)}
-                return Decision(f"group of {zone} says", self._number, "group/insert-groups", {"groups": [group]})
-            case _:
-                group = self._group(service, zone, "weighed") | {"weight": self._number}
-                body = {"routeRule": {"serviceId": service, "name": "by-weight", **_RULE}, "groups": [group]}
-                return Decision(f"weight of {zone} is", self._number, "group/create-route-rule", body)
+    async def _ask(self, node: str, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
+        who = {"operatorId": self.name, "token": "t", "operation": PULL_OUT, "reason": "simulated"}
+        return await self._wire.ask(self.name, node, path, {**body, **who})
 
-    def _group(self, service: str, zone: str, name: str) -> dict[str, object]:
-        return {
-            "serviceId": service,
-            "regionId": REGION,
-            "zoneId": zone,
-            "name": name,
-            "appId": "app",
-            "status": "active",
-        }
 
-    @property
-    def _mine(self) -> int:
-        return self._scenario.services - 1
-
-    def _clients(self) -> Sequence[tuple[str, int]]:
-        return [(name, number) for number, name in enumerate(self._scenario.client_names)]
-
-    def _zones(self) -> list[str]:
-        return sorted({self._scenario.zone_of(number) for number in range(self._scenario.nodes)})
+def _is_success(answer: Mapping[str, object]) -> bool:
+    """In the words of either API."""
+    return answer.get("success") is True or outcome_of(answer) == "success"

@@ -5,6 +5,7 @@ Kept by the clients of the simulation as they go, and read by the checkers. No n
 
 import enum
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 Key = tuple[str, str]
@@ -75,7 +76,7 @@ class TrueInstance:
 
 @dataclass(slots=True, eq=False)
 class Write:
-    """What an operator asked for: that an operation on something is, or is not, in force."""
+    """What an operator or a service asked for: that something is one way or another."""
 
     subject: str
     """What it is about; two writes with the same subject overwrite each other."""
@@ -83,8 +84,29 @@ class Write:
     node: str
     asked_s: float
     acknowledged_s: float = math.inf
+    kind: str = ""
+    """Of the record that says so; empty for the data of instances."""
+    version: int = 0
+    """The version that the node had of an instance when it acknowledged."""
     doubtful: bool = False
-    """The only disk that had it was lost."""
+    """Who had it may have lost it: a disk is gone, or a process, or a lease ran out where nobody else knew of it."""
+
+
+def allowed(writes: Sequence[Write], *, margin_s: float) -> set[bool | int]:
+    """What the last of these writes, all about one thing, allow; nothing when none of them is certain.
+
+    Of two that are closer than clocks can tell, either may win.
+    """
+    firm = [write for write in writes if not write.doubtful and write.acknowledged_s < math.inf]
+    if not firm:
+        return set()
+    last_s = max(write.asked_s for write in firm)
+    return {write.wanted for write in writes if _end_s(write) + margin_s >= last_s}
+
+
+def _end_s(write: Write) -> float:
+    """When it had taken effect at the latest."""
+    return write.acknowledged_s if write.acknowledged_s < math.inf else write.asked_s + 60.0
 
 
 @dataclass(slots=True)
@@ -93,7 +115,19 @@ class Truth:
 
     instances: dict[Key, TrueInstance] = field(default_factory=dict[Key, TrueInstance])
     writes: list[Write] = field(default_factory=list[Write])
+    """Of operators."""
+    registrations: dict[Key, list[Write]] = field(default_factory=dict[Key, list[Write]])
+    """By instance: the data of each registration."""
 
     def put(self, instance: TrueInstance) -> None:
         """A process begins. It takes the place of its predecessor."""
         self.instances[instance.key] = instance
+
+    def registered(self, key: Key, write: Write) -> None:
+        """An instance registered, or may have."""
+        self.registrations.setdefault(key, []).append(write)
+
+
+def data_text(data: int) -> str:
+    """How a number is written in the metadata of an instance."""
+    return f"no. {data}."

@@ -50,6 +50,10 @@ class Wire:
         """Whether a node holds an instance with this text in it. Clients cannot ask so much; their chronicle may."""
         return self._hosts[node].holds(key, text)
 
+    def version_at(self, node: str, key: tuple[str, str]) -> int:
+        """The version that a node has of an instance."""
+        return self._hosts[node].version_of(key)
+
     def removal_at(self, node: str, key: tuple[str, str]) -> float:
         """The version of the tombstone that a node keeps of an instance; infinite when it keeps none."""
         return self._hosts[node].removal_of(key)

@@ -1,6 +1,6 @@
 """The promises of the cluster, one object each: watched all along, and asked at the end."""
 
-from .agreement import Convergence, ManagementKept
+from .agreement import Convergence, ManagementKept, RegistrationsKept
 from .checker import Checker, World
 from .liveness import NoLiveInstanceLost, NoSurpriseEviction, NoZombie, UnregisterSticks
 from .nodes import NobodyCrashes
@@ -14,6 +14,7 @@ ALL: tuple[type[Checker], ...] = (
     SubscribersInStep,
     Convergence,
     ManagementKept,
+    RegistrationsKept,
     NobodyCrashes,
 )
 

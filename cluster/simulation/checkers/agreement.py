@@ -1,14 +1,12 @@
 """What all nodes hold in the end."""
 
-import json
 import math
-from typing import Any
 
 import trio
 
+from ..decisions import subjects
 from ..hosts import EPOCH_MS, Host
-from ..scenario import REGION
-from ..truth import Fate, Write
+from ..truth import Fate, allowed, data_text
 from .checker import Checker
 
 
@@ -58,29 +56,40 @@ class ManagementKept(Checker):
     """What operators were told is done is so on every node, unless somebody decided otherwise later."""
 
     def settled(self) -> None:
-        subjects = {write.subject for write in self.world.truth.writes}
-        for host in self.world.serving:
-            decided = _decisions(host)
-            for subject in sorted(subjects):
-                allowed, found = self._allowed(subject), decided.get(subject, False)
-                if allowed and found not in allowed:
-                    wanted = " or ".join(sorted(map(str, allowed)))
-                    self.object(f"at {host.name} {subject} {found}, and it was decided: {wanted}")
-
-    def _allowed(self, subject: str) -> set[bool | int]:
-        """What the last decisions allow. Of two that are closer than clocks can tell, either may win."""
-        writes = [write for write in self.world.truth.writes if write.subject == subject]
-        margin_s = 2 * self.world.scenario.skew_max_ms / 1000
-        firm = [write for write in writes if not write.doubtful and write.acknowledged_s < math.inf]
-        if not firm:
-            return set()
-        last_s = max(write.asked_s for write in firm)
-        return {write.wanted for write in writes if _end_s(write) + margin_s >= last_s}
+        for subject in subjects(self.world.scenario):
+            writes = [write for write in self.world.truth.writes if write.subject == subject.name]
+            found = allowed(writes, margin_s=self.world.margin_s)
+            for host in self.world.serving:
+                assert host.node is not None
+                held = subject.held(host.node.management.tables)
+                if found and held not in found:
+                    wanted = " or ".join(sorted(map(str, found)))
+                    self.object(f"at {host.name} {subject.name} {held}, and it was decided: {wanted}")
 
 
-def _end_s(write: Write) -> float:
-    """When it had taken effect at the latest."""
-    return write.acknowledged_s if write.acknowledged_s < math.inf else write.asked_s + 60.0
+class RegistrationsKept(Checker):
+    """An instance is shown everywhere with the data of its last registration that was acknowledged, as long as the node
+    that acknowledged runs and holds its lease until others know."""
+
+    def observe(self) -> None:
+        for key, writes in self.world.truth.registrations.items():
+            for write in reversed(writes):
+                if write.acknowledged_s < math.inf:
+                    host = self.world.hosts[write.node]
+                    write.doubtful |= host.started_s > write.acknowledged_s or host.version_of(key) < write.version
+                    break
+
+    def settled(self) -> None:
+        for key, writes in self.world.truth.registrations.items():
+            instance = self.world.truth.instances.get(key)
+            if instance is None or instance.fate is not Fate.LIVING:
+                continue
+            found = allowed(writes, margin_s=self.world.margin_s)
+            for host in self.world.serving:
+                shown = host.text_of(key)
+                if found and shown and not any(data_text(number) in shown for number in found):
+                    wanted = " or ".join(map(data_text, sorted(found)))
+                    self.object(f"{host.name} shows {key[1]} of {key[0]} as {shown}, and it registered as {wanted}")
 
 
 def _rows(host: Host, tombstone_kept_ms: int) -> dict[str, int]:
@@ -99,28 +108,3 @@ def _tell(version: int | None) -> str:
     if version is None:
         return "nothing"
     return f"{((version >> 48) - EPOCH_MS) / 1000:.3f}/{version & 0xFFFF_FFFF_FFFF:x}"
-
-
-def _decisions(host: Host) -> dict[str, bool | int]:
-    """By subject, what holds at this node, asked as a client would. What is not out is left out."""
-
-    def ask(path: str, field: str) -> list[dict[str, Any]]:
-        body = json.dumps({"regionId": REGION}).encode()
-        return json.loads(host.peek(f"/api/management/{path}.json", body))[field] or []
-
-    instances = ask("all-instance-operations", "allInstanceOperations")
-    servers = ask("all-server-operations", "allServerOperations")
-    zones = ask("zone/get-all-zone-operations", "allZoneOperations")
-    groups = {row["groupId"]: row for row in ask("group/get-all-groups", "groups")}
-    weights = ask("group/get-all-route-rule-groups", "routeRuleGroups")
-    return {
-        **{f"instance {row['instanceKey']['instanceId']} is out:": True for row in instances},
-        **{f"server {row['serverKey']['serverId']} is out:": True for row in servers},
-        **{f"zone {row['zoneKey']['zoneId']} is out:": True for row in zones},
-        **{f"group of {row['zoneId']} says": int(row["description"]) for row in groups.values() if row["description"]},
-        **{
-            f"weight of {groups[row['groupId']]['zoneId']} is": row["unreleasedWeight"]
-            for row in weights
-            if row["groupId"] in groups
-        },
-    }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import trio
 
 from artemis.store.changes import ServiceChange
+from artemis.store.management.ranges import RANGE, range_of
 
 from ..hosts import Host
 from ..reach import Reach
@@ -68,17 +69,23 @@ class World:
             for other in self.hosts.values()
             if other is not host and other.node is not None
         ]
+        lost: set[str] = set()
         for mine in host.node.management.tables.records():
             copies = [tables.record(mine.full_key) for tables in elsewhere]
             if not any(copy is not None and copy.version >= mine.version for copy in copies):
-                self._doubt(host)
-                return
-
-    def _doubt(self, host: Host) -> None:
-        """Nobody can tell which decisions are lost: those of a while, taken at this host, are not asked about."""
-        for write in self.truth.writes:
-            if write.node == host.name:
+                lost.add(range_of(mine)[0] if mine.kind == RANGE else mine.kind)
+        for (
+            write
+        ) in self.truth.writes:  # wherever they were taken: the host that took one may have lost its disk before
+            if write.kind in lost:
                 write.doubtful = True
+
+    @property
+    def margin_s(self) -> float:
+        """Two writes that are no further apart may have either order. A node that heard of a clock that is ahead stamps
+        as if its own were, so it is the difference of the clocks of all."""
+        skews_ms = [host.clock.skew_ms for host in self.hosts.values()]
+        return (max(skews_ms) - min(skews_ms)) / 1000
 
     def is_operated(self, key: Key) -> bool:
         """Whether operators may have hidden this instance: the last service is theirs."""

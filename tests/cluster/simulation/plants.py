@@ -169,6 +169,11 @@ def decisions_that_change_nothing_are_forgotten(patch: pytest.MonkeyPatch) -> No
     patch.setattr(Draft, "put", put_changed)
 
 
+def removals_without_a_key_mean_what_is_here(patch: pytest.MonkeyPatch) -> None:
+    """What is removed by id, or with what it belongs to, stays where it had not been heard of."""
+    patch.setattr(Draft, "remove_unknown", lambda self, kind, term: None)
+
+
 def registrations_that_change_nothing_only_renew(patch: pytest.MonkeyPatch) -> None:
     """The same with the data of instances."""
     register = Registry.register
@@ -213,5 +218,6 @@ FOUND = {
     "unknown": removals_of_the_unknown_are_forgotten,
     "decisions": decisions_that_change_nothing_are_forgotten,
     "registrations": registrations_that_change_nothing_only_renew,
+    "ranges": removals_without_a_key_mean_what_is_here,
 }
 """Bugs of our own, planted again, and one that every such system has had."""
