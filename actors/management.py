@@ -6,6 +6,7 @@ then the callers are answered. A plan that is refused leaves no trace and costs 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
@@ -18,12 +19,14 @@ from artemis.store.management.errors import Refused
 from artemis.store.management.management import Management
 from artemis.store.management.records import Audit, Record
 from artemis.store.registry import Registry
-from artemis.store.versions import MILLISECOND_SHIFT
+from artemis.store.sqlite import DatabaseUnavailable
 
 from .blocking import RunBlocking, in_thread
 from .clock import Clock
 from .effects import Effects
 from .mailbox import Mailbox
+from .storage import RETRY_S, Storage
+from .unstored import Unstored
 
 MAILBOX_BOUND: Final = 1024
 """Writes that may wait. One more is refused with Overloaded."""
@@ -31,11 +34,14 @@ MAILBOX_BOUND: Final = 1024
 BATCH_MAX: Final = 128
 """Writes planned for one transaction. The others wait for the next one."""
 
-RETENTION_S: Final = 60.0
-"""How often what is too old is forgotten."""
+PATIENCE_S: Final = 5.0
+"""How long a write waits for a disk that takes nothing."""
 
-PRUNE_ROWS: Final = 1000
-"""Rows that one step of retention deletes from the disk."""
+NEWS_WAIT_S: Final = 1.0
+"""How long a peer's news holds its link up until it is stored."""
+
+NAME: Final = "management"
+"""What this writer stores, for people."""
 
 T = TypeVar("T")
 
@@ -47,30 +53,28 @@ class Journal(Protocol):
         """All of it in one transaction, durable on return."""
         ...
 
-    def forget_audits(self, *, before_ms: int, keep: int, limit: int = PRUNE_ROWS) -> int:
-        """Delete old audits, at most `limit`; returns how many."""
-        ...
-
-    def forget_tombstones(self, *, before_version: int) -> int:
-        """Delete old tombstones; returns how many."""
-        ...
-
 
 class Overloaded(Exception):
     """More writes wait than the mailbox holds: nothing was written, try again later."""
 
 
 class Stopped(Exception):
-    """The writer has ended, or ends: whether the write was stored is unknown."""
+    """The writer cannot store the write: it has ended, or ends, and whether it was stored is unknown."""
+
+
+class Unavailable(Stopped):
+    """The disk takes nothing now: the write was not stored, and nothing has changed. The text says why."""
 
 
 class _Pending(Generic[T]):
     """A write whose caller waits."""
 
-    __slots__ = ("_done", "_error", "_result", "plan")
+    __slots__ = ("_done", "_error", "_result", "plan", "until_s")
 
-    def __init__(self, plan: Plan[T]) -> None:
+    def __init__(self, plan: Plan[T], *, until_s: float) -> None:
         self.plan = plan
+        self.until_s = until_s
+        """When its caller has waited long enough."""
         self._done = trio.Event()
         self._error: Exception | None = None
         self._result: T | None = None
@@ -106,7 +110,8 @@ class _News:
 
     records: Sequence[Record]
     audits: Sequence[Audit]
-    stored: bool = False
+    taken: bool = False
+    """It is stored, or will be."""
     done: trio.Event = field(default_factory=trio.Event)
 
 
@@ -120,7 +125,11 @@ class ManagementStatistics:
 
 
 class ManagementWriter:
-    """Run it without restarts: when a transaction fails the node ends, for it cannot keep what it promises."""
+    """Run it without restarts: when the journal is damaged or gone the node ends, for it cannot keep what it promises.
+
+    When it is locked, or its disk full, writes wait for `patience_s` and are then refused, with nothing changed. What
+    peers brought is in the tables already: it is kept until it can be stored (unstored.py).
+    """
 
     def __init__(
         self,
@@ -132,7 +141,14 @@ class ManagementWriter:
         *,
         run_blocking: RunBlocking = in_thread,
         mailbox_bound: int = MAILBOX_BOUND,
+        storage: Storage | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._storage = storage or Storage(clock)
+        self._patience_s = patience_s
+        self._left = Unstored(audits_max=management.audit.limits.count)
+        self._stuck = False
+        """The disk takes nothing, or took too long: nobody waits for what peers brought to be stored."""
         self._management = management
         self._registry = registry
         self._effects = effects
@@ -142,25 +158,34 @@ class ManagementWriter:
         self._mailbox: Mailbox[_Pending[Any] | _News] = Mailbox("management", mailbox_bound)
         self._in_hand: list[_Pending[Any] | _News] = []
         self._ended = False
+        self._over = trio.Event()
         self._statistics = ManagementStatistics()
 
     async def submit(self, plan: Plan[T]) -> T:
         """Carry out a write; returns what the plan returned, once it is durable and in effect.
 
-        Raises Refused when the plan refuses, Overloaded when too many wait, and Stopped when the writer ends first.
+        Raises Refused when the plan refuses, Overloaded when too many wait, Unavailable when the disk takes nothing,
+        and Stopped when the writer ends first.
         """
         if self._ended:
             raise Stopped("the node takes no more writes")
-        pending = _Pending(plan)
+        pending = _Pending(plan, until_s=trio.current_time() + self._patience_s)
         if not self._mailbox.post(pending):
             self._statistics.overloaded += 1
             raise Overloaded("too many writes are waiting")
         return await pending.outcome()
 
     async def store(self, records: Sequence[Record], audits: Sequence[Audit]) -> None:
-        """Make durable what a peer brought and the tables hold already. Raises Stopped when the writer ends first."""
+        """Make durable what a peer brought and the tables hold already. Raises Stopped when the writer ends first.
+
+        Returns without having stored it when that takes long: the link it came over must not stand still for a disk.
+        """
         if self._ended:
             raise Stopped("the node stores nothing more")
+        if self._stuck:
+            self._left.add(records, audits)
+            await trio.lowlevel.checkpoint()
+            return
         news = _News(records, audits)
         try:
             # The tables show it already: a link that ends at this moment must not keep it from the disk. The writer
@@ -170,13 +195,25 @@ class ManagementWriter:
                     await self._mailbox.send(news)
         except (trio.ClosedResourceError, trio.BrokenResourceError):
             raise Stopped("the node stores nothing more") from None
-        await news.done.wait()
-        if not news.stored:
-            raise Stopped("the writer ended before this was stored")
+        with trio.move_on_after(NEWS_WAIT_S):
+            await news.done.wait()
+            if not news.taken:
+                raise Stopped("the writer ended before this was stored")
+            return
+        self._stuck = True
 
     def close(self) -> None:
         """Take no more writes. Those that wait are carried out, then `run` returns."""
         self._mailbox.close()
+
+    async def flush(self) -> None:
+        """Close, and wait until everything is stored. The caller bounds it."""
+        self.close()
+        await self._over.wait()
+
+    def unstored(self) -> str:
+        """For people: what peers brought and is not on this disk; empty when all of it is."""
+        return str(self._left)
 
     def statistics(self) -> ManagementStatistics:
         self._statistics.waiting = len(self._mailbox)
@@ -185,12 +222,34 @@ class ManagementWriter:
     async def run(self) -> None:
         """Work until closed. Raises what the journal raises."""
         try:
-            async for first in self._mailbox:
+            while True:
+                first = await self._next()
+                if first is None:
+                    break
                 self._in_hand = [first, *self._more()]
                 await self._carry_out(self._in_hand)
                 self._in_hand = []
+            while self._left:
+                await self._store_left()
+                if self._left:
+                    await trio.sleep(RETRY_S)
         finally:
             self._end()
+
+    async def _next(self) -> "_Pending[Any] | _News | None":
+        """The next message; None when there will be none. Meanwhile what was left is stored, as soon as it can be."""
+        while True:
+            with trio.move_on_after(RETRY_S if self._left or self._stuck else float("inf")):
+                try:
+                    return await self._mailbox.receive()
+                except trio.EndOfChannel:
+                    return None
+            await self._store_left()
+
+    async def _store_left(self) -> None:
+        """Try once to store what is left. When that fails it stays, and the next attempt comes after a pause."""
+        with suppress(DatabaseUnavailable):
+            await self._write([], [])
 
     def _more(self) -> list[_Pending[Any] | _News]:
         """What else has arrived, as far as it fits in one transaction."""
@@ -211,15 +270,24 @@ class ManagementWriter:
         self._statistics.refused += len(writes) - len(planned)
         records, audits = draft.records(), self._management.seal(draft.audits, now_ms=now_ms)
         news = [message for message in batch if isinstance(message, _News)]
-        await self._write(
-            [record for item in news for record in item.records] + records,
-            [audit for item in news for audit in item.audits] + audits,
-        )
+        for item in news:
+            self._left.add(item.records, item.audits)
+            item.taken = True
+        try:
+            await self._write_patiently(records, audits, until_s=min((write.until_s for write in planned), default=0.0))
+        except DatabaseUnavailable as problem:
+            for write in planned:
+                write.fail(Unavailable(f"nothing was changed, for it cannot be stored: {problem}"))
+            for item in news:
+                item.done.set()
+            return
         applied = self._management.apply(records)
         self._management.audit.add(audits)
         stored = set(records)
         # What a peer brought meanwhile may be covered by a range tombstone among these, or cover some of these.
-        await self._write([record for record in applied.records if record not in stored], [])
+        self._left.add([record for record in applied.records if record not in stored], [])
+        if self._left:
+            await self._store_left()
         await self._announce(applied.effect)
         if records or audits:
             self._effects.recorded(records, audits)
@@ -227,7 +295,6 @@ class ManagementWriter:
         for write in planned:
             write.succeed()
         for item in news:
-            item.stored = True
             item.done.set()
 
     async def _announce(self, effect: Effect) -> None:
@@ -239,14 +306,38 @@ class ManagementWriter:
             self._effects.reviewed(changes)
             told = bool(changes)
 
+    async def _write_patiently(self, records: list[Record], audits: list[Audit], *, until_s: float) -> None:
+        """Store these and what was left, with attempts until it is too late for those who wait."""
+        while True:
+            try:
+                if records or audits or self._left:
+                    await self._write(records, audits)
+            except DatabaseUnavailable:
+                if trio.current_time() >= until_s:
+                    raise
+                await trio.sleep(min(RETRY_S, max(0.0, until_s - trio.current_time())))
+            else:
+                return
+
     async def _write(self, records: list[Record], audits: list[Audit]) -> None:
-        if records or audits:
-            await self._run_blocking(partial(self._journal.write, records, audits))
-            self._statistics.transactions += 1
+        """Store these and what was left, in one transaction."""
+        left_records, left_audits = self._left.all()
+        write = partial(self._journal.write, left_records + records, left_audits + audits)
+        try:
+            await self._run_blocking(write)
+        except DatabaseUnavailable as problem:
+            self._stuck = True
+            self._storage.failed(NAME, problem)
+            raise
+        self._stuck = False
+        self._storage.stored(NAME)
+        self._left.stored(left_records, left_audits)
+        self._statistics.transactions += 1
 
     def _end(self) -> None:
         """Nobody waits for ever: those whose turn did not come are told."""
         self._ended = True
+        self._over.set()
         self._mailbox.close()
         for message in [*self._in_hand, *self._more_of_all()]:
             if isinstance(message, _Pending):
@@ -259,41 +350,3 @@ class ManagementWriter:
         while more := self._more():
             left += more
         return left
-
-
-class RecordKeeper:
-    """Forgets what is too old, in memory and on disk, a little at a time."""
-
-    def __init__(
-        self,
-        management: Management,
-        journal: Journal,
-        clock: Clock,
-        *,
-        run_blocking: RunBlocking = in_thread,
-        interval_s: float = RETENTION_S,
-    ) -> None:
-        self._management = management
-        self._journal = journal
-        self._clock = clock
-        self._run_blocking = run_blocking
-        self._interval_s = interval_s
-
-    async def run(self) -> None:
-        while True:
-            await self.tidy()
-            await trio.sleep(self._interval_s)
-
-    async def tidy(self) -> None:
-        """Forget what is too old now."""
-        now_ms = self._clock.now_ms()
-        management, limits = self._management, self._management.audit.limits
-        management.forget(now_ms=now_ms)
-        before_version = now_ms - management.tombstone_ttl_ms << MILLISECOND_SHIFT
-        forget_tombstones = partial(self._journal.forget_tombstones, before_version=max(0, before_version))
-        forget_audits = partial(
-            self._journal.forget_audits, before_ms=now_ms - limits.age_ms, keep=limits.count, limit=PRUNE_ROWS
-        )
-        await self._run_blocking(forget_tombstones)
-        while await self._run_blocking(forget_audits) >= PRUNE_ROWS:
-            pass

@@ -18,10 +18,11 @@ import trio
 from artemis.store.journal import version_bytes
 from artemis.store.leases import Entry
 from artemis.store.snapshot import Snapshot
-from artemis.store.sqlite import Value
+from artemis.store.sqlite import DatabaseUnavailable, Value
 
 from .blocking import RunBlocking, in_thread
 from .clock import Clock
+from .storage import RETRY_S, Storage
 
 SLICE_ENTRIES: Final = 512
 """Entries stored in one transaction. Their rows are made on the event loop in one go, in about half a millisecond."""
@@ -31,6 +32,12 @@ GATHER_S: Final = 0.05
 
 REST_FACTOR: Final = 3.0
 """After a slice the writer rests this many times as long as it computed: it takes a quarter of a core at most."""
+
+UNSTORED_MAX: Final = 1_000_000
+"""Marked entries, while the disk takes nothing, beyond which those that were dropped meanwhile are forgotten."""
+
+NAME: Final = "instances"
+"""What this writer stores, for people."""
 
 
 @dataclass(slots=True)
@@ -46,10 +53,16 @@ class WriterStatistics:
 
 
 class PersistenceWriter:
-    """Run it without restarts: when the snapshot cannot be written the node ends; `DatabaseProblem` tells why."""
+    """Run it without restarts: when the snapshot is damaged or gone the node ends; `DatabaseProblem` tells why.
 
-    def __init__(self, snapshot: Snapshot, clock: Clock, *, run_blocking: RunBlocking = in_thread) -> None:
+    When it is locked, or its disk full, what is marked stays marked and is tried again.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, clock: Clock, *, run_blocking: RunBlocking = in_thread, storage: Storage | None = None
+    ) -> None:
         self._snapshot = snapshot
+        self._storage = storage or Storage(clock)
         self._clock = clock
         self._run_blocking = run_blocking
         self._dirty: dict[Entry, None] = {}
@@ -70,21 +83,44 @@ class PersistenceWriter:
             if len(self._dirty) < SLICE_ENTRIES:
                 await trio.sleep(GATHER_S)
             async with self._turn:
-                busy_s = await self._write_slice()
-            await trio.sleep(REST_FACTOR * busy_s)
+                rest_s = await self._try_slice()
+            await trio.sleep(rest_s)
 
     async def flush(self) -> None:
-        """Store everything that is marked, without pauses; at shutdown, when nothing is marked any more."""
+        """Store everything that is marked, without pauses; at shutdown, when nothing is marked any more.
+
+        Does not return while the disk takes nothing: the caller bounds it.
+        """
         while True:
             async with self._turn:  # so that a slice in flight has landed when nothing is found to be marked
                 if not self._dirty:
                     return
-                await self._write_slice()
+                rest_s = await self._try_slice()
+            if self._storage.problems:
+                await trio.sleep(rest_s)
 
     def statistics(self) -> WriterStatistics:
         """The numbers as they are now."""
         self._statistics.depth = len(self._dirty)
         return self._statistics
+
+    async def _try_slice(self) -> float:
+        """Store a slice, if the disk takes it. Returns how long to rest."""
+        try:
+            busy_s = await self._write_slice()
+        except DatabaseUnavailable as problem:
+            self._storage.failed(NAME, problem)
+            self._forget_dropped()
+            return RETRY_S
+        self._storage.stored(NAME)
+        return REST_FACTOR * busy_s
+
+    def _forget_dropped(self) -> None:
+        """While nothing can be stored, what is marked must not grow for ever: of entries that the registry has dropped
+        no more than a bound are remembered. The rows of others stay, and live for one lease of grace after a restart.
+        """
+        if len(self._dirty) > UNSTORED_MAX:
+            self._dirty = {entry: None for entry in self._dirty if not entry.gone}
 
     async def _write_slice(self) -> float:
         """Store the entries that have waited longest. Returns the seconds of processor time that took."""

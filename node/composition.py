@@ -76,10 +76,21 @@ class Node:
         with trio.move_on_after(PEERS_S):
             await self.cluster.flush()
         await self.cluster.goodbye("this node is stopping")
-        self.core.management_writer.close()
-        await self.core.writer.flush()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.core.management_writer.flush)
+            nursery.start_soon(self.core.writer.flush)
         with suppress(DatabaseProblem):  # a note that is old makes the next start more careful, and nothing else
             await self.core.notes.note()
+
+    def unstored(self) -> list[str]:
+        """What is not on the disk, and why, for people."""
+        instances, management = self.core.writer.statistics().depth, self.core.management_writer.unstored()
+        lacking = [f"{instances} changes of instances"] if instances else []
+        return [
+            *lacking,
+            *([f"{management} that peers brought and hold"] if management else []),
+            *self.core.storage.problems,
+        ]
 
 
 @asynccontextmanager
@@ -132,7 +143,7 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
     api = build_core_api(core, facts, standing=standing, random=network.rng)
     metrics = Metrics(node_id=node_id, region=config.node.region, zone=config.node.zone)
     pages = HealthPages(
-        read=lambda: Health(cluster.membership.status.value),
+        read=lambda: Health(cluster.membership.status.value, problems=tuple(core.storage.problems)),
         metrics=metrics,
         node_id=node_id,
         region=config.node.region,
@@ -173,4 +184,4 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
 def _publish(metrics: Metrics, core: Core, api: CoreApi, supervisor: Supervisor) -> None:
     publish_registry(metrics, core.registry, core.sweeps)
     publish_push(metrics, api.sessions, core.subscriptions, core.broadcaster)
-    publish_actors(metrics, supervisor, core.broadcaster, core.writer, core.management_writer)
+    publish_actors(metrics, supervisor, core.broadcaster, core.writer, core.management_writer, core.storage)

@@ -81,6 +81,12 @@ class DataSection:
         str,
         Meta(min_length=1, description="Directory of the database, made when missing; :memory: keeps nothing on disk."),
     ] = "artemis-data"
+    write_patience_s: Annotated[
+        float,
+        Meta(
+            ge=0, le=300, description="How long a management write waits for a locked file or a full disk, before 503."
+        ),
+    ] = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

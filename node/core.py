@@ -6,8 +6,10 @@ from artemis.actors.blocking import RunBlocking
 from artemis.actors.broadcaster import Broadcaster, Subscriptions
 from artemis.actors.clock import Clock
 from artemis.actors.effects import Effects
-from artemis.actors.management import ManagementWriter, RecordKeeper
+from artemis.actors.keeper import RecordKeeper
+from artemis.actors.management import ManagementWriter
 from artemis.actors.notes import NoteKeeper
+from artemis.actors.storage import Storage, StorageKeeper
 from artemis.actors.supervisor import Restarts, Supervisor
 from artemis.actors.sweeper import LeaseSweeper, SweepStatistics
 from artemis.actors.writer import PersistenceWriter
@@ -45,6 +47,7 @@ class Core:
     notes: NoteKeeper
     instance_contacts: Contacts
     record_contacts: Contacts
+    storage: Storage
 
 
 async def build_core(config: Config, database: Database, *, node_id: str, clock: Clock, door: RunBlocking) -> Core:
@@ -74,7 +77,8 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
     subscriptions = Subscriptions(
         bytes_max=config.limits.unsent_bytes, subscriber_bytes_max=config.limits.unsent_bytes_per_connection
     )
-    writer, broadcaster = PersistenceWriter(database.snapshot, clock, run_blocking=door), Broadcaster(subscriptions)
+    storage, broadcaster = Storage(clock), Broadcaster(subscriptions)
+    writer = PersistenceWriter(database.snapshot, clock, run_blocking=door, storage=storage)
     effects.writers.append(writer)
     effects.broadcasters.append(broadcaster)
     return Core(
@@ -88,7 +92,16 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
         subscriptions=subscriptions,
         broadcaster=broadcaster,
         writer=writer,
-        management_writer=ManagementWriter(management, registry, effects, database.journal, clock, run_blocking=door),
+        management_writer=ManagementWriter(
+            management,
+            registry,
+            effects,
+            database.journal,
+            clock,
+            run_blocking=door,
+            storage=storage,
+            patience_s=config.data.write_patience_s,
+        ),
         sweeps=SweepStatistics(),
         notes=NoteKeeper(
             instances=restored.instance_contacts,
@@ -101,6 +114,7 @@ async def build_core(config: Config, database: Database, *, node_id: str, clock:
         ),
         instance_contacts=restored.instance_contacts,
         record_contacts=restored.record_contacts,
+        storage=storage,
     )
 
 
@@ -109,6 +123,8 @@ def start_core(core: Core, supervisor: Supervisor) -> None:
     registry, effects, clock = core.registry, core.effects, core.clock
     supervisor.start("persistence writer", lambda: core.writer, NEVER_RESTARTED)
     supervisor.start("management writer", lambda: core.management_writer, NEVER_RESTARTED)
+    files = core.database.journal, core.database.snapshot
+    supervisor.start("storage keeper", lambda: StorageKeeper(*files, run_blocking=core.door), NEVER_RESTARTED)
     supervisor.start("broadcaster", lambda: core.broadcaster)
     supervisor.start("note keeper", lambda: core.notes)
     supervisor.start(

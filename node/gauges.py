@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from artemis.actors.broadcaster import Broadcaster, Subscriptions
 from artemis.actors.management import ManagementWriter
+from artemis.actors.storage import Storage
 from artemis.actors.supervisor import Supervisor
 from artemis.actors.sweeper import SweepStatistics
 from artemis.actors.writer import PersistenceWriter
@@ -77,8 +78,15 @@ def publish_actors(
     broadcaster: Broadcaster,
     writer: PersistenceWriter,
     management: ManagementWriter,
+    storage: Storage,
 ) -> None:
     """Mailboxes, restarts, the disk."""
+    metrics.gauge(
+        "artemis_storage_unavailable",
+        "Files that cannot be written now, because they are locked or their disk is full.",
+        lambda: len(storage.problems),
+    )
+    metrics.counter("artemis_storage_failures", "Attempts to store that failed.", lambda: storage.failures)
 
     def depths() -> Mapping[Labels, float]:
         return {

@@ -17,10 +17,11 @@ RETRY_AFTER_S = 1
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a node says of itself. `reason` explains why it is not ready, for people."""
+    """What a node says of itself. `reason` explains why it is not ready, for people; with `problems` it serves."""
 
     status: NodeStatus
     reason: str = ""
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class HealthPages:
                 "status": health.status,
                 "ready": health.status == "up",
                 "reason": health.reason,
+                "problems": health.problems,
                 "nodeId": self.node_id,
                 "regionId": self.region,
                 "zoneId": self.zone,

@@ -56,6 +56,8 @@ def known_causes(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from known_causes(inner)
+    elif isinstance(error, ActorFailed) and isinstance(error.__cause__, DatabaseProblem):
+        yield error.__cause__
     elif isinstance(error, (DatabaseProblem, ActorFailed, OSError)):
         yield error
 

@@ -106,6 +106,7 @@ def build_core_api(core: Core, facts: Facts, *, standing: Standing, random: Rand
         limit_of=limit_of(config, "status"),
         properties=facts.properties,
         deployment=facts.deployment,
+        problems=lambda: core.storage.problems,
     )
     routes = [
         route

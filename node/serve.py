@@ -98,5 +98,6 @@ async def _flush(node: Node, deadline_s: float) -> None:
     with trio.move_on_after(deadline_s) as flushing:
         await node.flush()
     if flushing.cancelled_caught:
-        logger.error("not everything could be stored within %.0f s", deadline_s)
+        lacking = "; ".join(node.unstored())
+        logger.error("not everything could be stored or told within %.0f s: %s", deadline_s, lacking)
     logger.info("stopped")

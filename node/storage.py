@@ -36,7 +36,10 @@ class Restored:
 def open_storage(config: Config) -> Database:
     """The database of this configuration. Raises `DatabaseProblem`. Blocks."""
     directory = config.data.directory
-    return open_database(directory if directory == IN_MEMORY else Path(directory))
+    database = open_database(directory if directory == IN_MEMORY else Path(directory))
+    for remark in database.remarks:
+        logger.warning("%s", remark)
+    return database
 
 
 class Dates:

@@ -14,6 +14,7 @@ from .database import INSTANCES_NAME, MANAGEMENT_NAME
 from .journal import renew_identity
 from .lock import LOCK_NAME, DirectoryLock
 from .migrations import MANAGEMENT, verify, version_of
+from .private import create_private
 from .sqlite import BUSY_TIMEOUT_MS, DatabaseProblem, check, explained, sync_directory
 
 PARTIAL_SUFFIX: Final = ".partial"
@@ -26,7 +27,7 @@ CHECK_S: Final = 600.0
 """How long the check of a copy may take. Here nobody waits for an answer."""
 
 
-def backup(directory: Path | str, target: Path | str) -> None:
+def backup(directory: Path | str, target: Path | str, *, overwrite: bool = False) -> None:
     """Copy the management file of a data directory to a file, which gets its name when it is complete and checked.
 
     A node may be running on the directory: it is neither stopped nor slowed down, and every write that it had
@@ -37,6 +38,10 @@ def backup(directory: Path | str, target: Path | str) -> None:
         raise DatabaseProblem(source, "there is no such file", "Check the path of the data directory")
     if target.name in {MANAGEMENT_NAME, INSTANCES_NAME, LOCK_NAME} and _is_same(target.parent, source.parent):
         raise DatabaseProblem(target, "a backup would overwrite live data", "Choose another name")
+    if target.exists() and not overwrite:
+        raise DatabaseProblem(
+            target, "there is such a file already", "Choose another name, or overwrite it with --force"
+        )
     partial = target.with_name(target.name + PARTIAL_SUFFIX)
     _copy(source, partial)
     _put_in_place(partial, target)
@@ -87,8 +92,11 @@ def _copy(source: Path, target: Path, *, renewed: bool = False) -> None:
 
 
 def _copy_into(origin: apsw.Connection, target: Path, source: Path, *, renewed: bool) -> None:
+    if not target.parent.is_dir():
+        raise DatabaseProblem(target.parent, "there is no such directory", "Check the path of the backup")
     with explained(target):
         target.unlink(missing_ok=True)
+        create_private(target)
         copy = apsw.Connection(str(target))
         try:
             with copy.backup("main", origin, "main") as copying:

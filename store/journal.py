@@ -144,6 +144,10 @@ class Journal:
             _set_meta(connection, _SINCE, f"{self.identity} {since_ms}")
             _set_meta(connection, _CONTACTS, json.dumps(dict(contacts)))
 
+    def tidy(self) -> None:
+        """See that the file is there, and that its write-ahead log does not stay large."""
+        self._file.tidy()
+
     def close(self) -> None:
         """Nothing more is written; SQLite folds its write-ahead log into the file."""
         self._file.close()

@@ -125,6 +125,10 @@ class Snapshot:
             connection.execute("DELETE FROM instance WHERE json IS NULL AND changed_ms < ?", (before_ms,))
             return connection.changes()
 
+    def tidy(self) -> None:
+        """See that the file is there, and that its write-ahead log does not stay large."""
+        self._file.tidy()
+
     def close(self) -> None:
         """Nothing more is written."""
         self._file.close()

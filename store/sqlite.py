@@ -15,7 +15,13 @@ MEMORY: Final = ":memory:"
 """The path that means: keep it in memory, forget it at the end."""
 
 BUSY_TIMEOUT_MS: Final = 5_000
-"""How long a statement waits for another process (a backup, a curious operator) before it gives up."""
+"""How long a statement waits for another process (a backup, a curious operator) before it gives up, at start."""
+
+RETRIED_BUSY_TIMEOUT_MS: Final = 1_000
+"""The same while the node runs: whoever is refused then tries again."""
+
+WAL_BYTES_MAX: Final = 16 << 20
+"""A write-ahead log that grew beyond this, by a burst or a reader that kept it, is cut when it has been folded in."""
 
 CHECK_S: Final = 2.0
 """How long the check at start may take. A file so large that it takes longer is opened with the check unfinished."""
@@ -44,6 +50,10 @@ class DatabaseProblem(Exception):
         self.remedy = remedy
 
 
+class DatabaseUnavailable(DatabaseProblem):
+    """A file is whole, but cannot be written now: it is locked, or its disk is full. Nothing was stored; try again."""
+
+
 DAMAGED_REMEDY: Final = (
     "Keep a copy of it for study, then put a backup in its place with `artemis restore`; "
     "or move it away with its -wal file to begin with nothing"
@@ -53,7 +63,10 @@ DAMAGED_REMEDY: Final = (
 FULL_BELOW_BYTES: Final = 1_000_000
 """A disk with less room than this is called full when a write to it fails."""
 
-FULL_REMEDY: Final = "Make room on that disk, or choose another data directory, and start again"
+FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+FULL_REMEDY: Final = "Make room on that disk"
+LOCKED_REMEDY: Final = "Find it with `fuser` or `lsof`, and end it"
 ACCESS_REMEDY: Final = "Check that the path is right and that the user of this process may write there"
 
 
@@ -65,6 +78,7 @@ def connect(path: Path | str, *, synchronous: Synchronous) -> apsw.Connection:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         mode = connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", synchronous)
+        connection.pragma("journal_size_limit", WAL_BYTES_MAX)
     except BaseException:
         connection.close()
         raise
@@ -91,8 +105,11 @@ def check(connection: apsw.Connection, file: str | Path, *, limit_s: float = CHE
 
 
 @contextmanager
-def explained(file: str | Path) -> Generator[None, None, None]:
-    """Turn what SQLite and the system say about a file into a `DatabaseProblem`; our own mistakes pass through."""
+def explained(file: str | Path, connection: apsw.Connection | None = None) -> Generator[None, None, None]:
+    """Turn what SQLite and the system say about a file into a `DatabaseProblem`; our own mistakes pass through.
+
+    It is a `DatabaseUnavailable` when time or an operator may mend it and the file is whole.
+    """
     try:
         yield
     except apsw.FullError as error:
@@ -104,18 +121,24 @@ def explained(file: str | Path) -> Generator[None, None, None]:
         raise DatabaseProblem(file, f"the file is damaged ({error})", DAMAGED_REMEDY) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         cause = f"another process keeps it locked ({error})"
-        raise DatabaseProblem(file, cause, "Find it with `fuser` or `lsof`, end it, and start again") from error
+        raise DatabaseUnavailable(file, cause, LOCKED_REMEDY) from error
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
         raise DatabaseProblem(file, f"it cannot be opened for writing ({error})", ACCESS_REMEDY) from error
     except apsw.IOError as error:
-        if _free_bytes(file) < FULL_BELOW_BYTES:  # some calls of SQLite name a full disk so
+        # Some calls of SQLite name a full disk so, and a quota, and a limit of the process, always.
+        system_errno = 0 if connection is None else connection.system_errno
+        if system_errno in FULL_ERRNOS:
+            cause = f"the disk is full ({os.strerror(system_errno)})"
+            raise DatabaseUnavailable(file, cause, FULL_REMEDY) from error
+        if _free_bytes(file) < FULL_BELOW_BYTES:
             raise _full(file, error) from error
         cause = f"reading or writing it failed ({error})"
         raise DatabaseProblem(file, cause, "Check the disk and the system's log, then start again") from error
     except OSError as error:
         cause = f"{error.strerror or error}"
-        remedy = FULL_REMEDY if error.errno in {errno.ENOSPC, errno.EDQUOT} else ACCESS_REMEDY
-        raise DatabaseProblem(error.filename or file, cause, remedy) from error
+        if error.errno in FULL_ERRNOS:
+            raise DatabaseUnavailable(error.filename or file, cause, FULL_REMEDY) from error
+        raise DatabaseProblem(error.filename or file, cause, ACCESS_REMEDY) from error
 
 
 @contextmanager
@@ -165,11 +188,22 @@ class OpenFile:
         self.file = file
         self._connection = connection
         self._turn = threading.Lock()
+        self._identity = None if str(file) == MEMORY else _identity(file)
+        connection.set_busy_timeout(RETRIED_BUSY_TIMEOUT_MS)
 
     @contextmanager
     def use(self) -> Generator[apsw.Connection, None, None]:
-        """The connection, for one statement that is a transaction by itself."""
-        with self._turn, explained(self.file):
+        """The connection, for one statement that is a transaction by itself.
+
+        A file that was removed or replaced would take every write and keep none: it is a `DatabaseProblem`.
+        """
+        with self._turn, explained(self.file, self._connection):
+            if self._identity is not None and _identity(self.file) != self._identity:
+                raise DatabaseProblem(
+                    self.file,
+                    "the file was removed or replaced while it was in use",
+                    "Put it back, or restore a backup, and start again",
+                )
             yield self._connection
 
     @contextmanager
@@ -193,10 +227,27 @@ class OpenFile:
                 return
             after = page[-1][: len(first)]
 
+    def tidy(self) -> None:
+        """See that the file is there, and fold in a write-ahead log that grew, if no foreign reader needs it.
+
+        SQLite does so at a commit only, and never while somebody reads: one forgotten reader, and the log stays large.
+        """
+        log = self.file.with_name(f"{self.file.name}-wal")
+        with self.use() as connection:
+            if self._identity is None or not log.exists() or log.stat().st_size <= WAL_BYTES_MAX:
+                return
+            connection.set_busy_timeout(0)
+            try:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            except apsw.BusyError:
+                pass  # somebody still reads; the next time
+            finally:
+                connection.set_busy_timeout(RETRIED_BUSY_TIMEOUT_MS)
+
     def close(self) -> None:
         """The last use. SQLite folds the write-ahead log into the file."""
-        with self.use() as connection:
-            connection.close()
+        with self._turn, explained(self.file, self._connection):
+            self._connection.close()
 
 
 def sync_directory(directory: Path) -> None:
@@ -208,9 +259,18 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _full(file: str | Path, error: apsw.Error) -> DatabaseProblem:
+def _full(file: str | Path, error: apsw.Error) -> DatabaseUnavailable:
     cause = f"the disk is full ({error}, {_free_bytes(file) // 1_000_000} MB are free)"
-    return DatabaseProblem(file, cause, FULL_REMEDY)
+    return DatabaseUnavailable(file, cause, FULL_REMEDY)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file a path leads to now; None when there is none."""
+    try:
+        status = os.stat(file)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _free_bytes(file: str | Path) -> int:

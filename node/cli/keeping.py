@@ -21,7 +21,8 @@ _config = click.option("--config", type=_FILE, envvar="ARTEMIS_CONFIG", help="A 
 @click.argument("file", type=_FILE)
 @_data
 @_config
-def backup(file: Path, data: str | None, config: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Overwrite FILE if it is there.")
+def backup(file: Path, data: str | None, config: Path | None, *, force: bool) -> None:
     """Copy everything that operators decided, and the audit log, to FILE.
 
     The node may be running: it is neither stopped nor slowed down, and every write that it has answered is in the
@@ -34,7 +35,7 @@ def backup(file: Path, data: str | None, config: Path | None) -> None:
     """
     directory = _directory(data, config)
     try:
-        make_backup(directory, file)
+        make_backup(directory, file, overwrite=force)
     except DatabaseProblem as problem:
         raise Failure(NEGATIVE, str(problem)) from None
     click.echo(f"backed up {directory} to {file}")

@@ -53,6 +53,7 @@ class _HealthPage(msgspec.Struct, rename="camel"):
     storage: str = ""
     version: str = ""
     uptime_seconds: float = 0.0
+    problems: list[str] = msgspec.field(default_factory=list[str])
 
 
 @click.command()
@@ -91,6 +92,7 @@ def _print_node(page: _HealthPage) -> None:
         ("storage", page.storage),
         ("version", page.version),
         ("up for", f"{page.uptime_seconds:.0f} s"),
+        *(("problem", problem) for problem in page.problems),
     ]
     for name, value in facts:
         click.echo(f"{name:<8} {value}")

@@ -12,7 +12,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from artemis.actors.blocking import in_thread, inline
 from artemis.actors.clock import SystemClock
 from artemis.actors.effects import Effects
-from artemis.actors.management import ManagementWriter, Overloaded, RecordKeeper, Stopped
+from artemis.actors.keeper import RecordKeeper
+from artemis.actors.management import ManagementWriter, Overloaded, Stopped, Unavailable
 from artemis.actors.supervisor import ActorFailed, Restarts, open_supervisor
 from artemis.store.changes import ServiceChange
 from artemis.store.database import open_database
@@ -22,6 +23,7 @@ from artemis.store.management.errors import Invalid
 from artemis.store.management.management import Management
 from artemis.store.management.records import Audit, Record
 from artemis.store.management.writes.operations import operate_instance, operate_server
+from artemis.store.sqlite import DatabaseUnavailable
 from artemis.store.versions import HybridClock, origin_of
 from tests.store.building import REGION, instance
 from tests.store.managed import OPERATOR, Managed
@@ -35,11 +37,14 @@ class FakeJournal:
     def __init__(self) -> None:
         self.transactions: list[tuple[list[Record], list[Audit]]] = []
         self.broken = False
+        self.full = False
         self.forgotten: list[int] = []
 
     def write(self, records: Sequence[Record], audits: Sequence[Audit]) -> None:
         if self.broken:
-            raise OSError("disk full")
+            raise OSError("input/output error")
+        if self.full:
+            raise DatabaseUnavailable("artemis.db", "the disk is full", "Make room on that disk")
         self.transactions.append((list(records), list(audits)))
 
     def forget_audits(self, *, before_ms: int, keep: int, limit: int = 1000) -> int:
@@ -224,6 +229,79 @@ async def test_a_failed_commit_ends_the_node_and_tells_every_caller() -> None:
                 await trio.sleep_forever()
     assert sorted(stopped) == ["i1", "i2", "news"]
     assert node.shown() == {"i1"}, "what is not on disk is not in effect"
+
+
+async def test_a_full_disk_makes_writes_wait_and_then_refuses_them_with_nothing_changed(
+    autojump_clock: MockClock,
+) -> None:
+    node, journal = Managed(), FakeJournal()
+    node.register(instance("i1"), instance("i2"))
+    writer = a_writer(node, journal)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        journal.full = True
+        with pytest.raises(Unavailable, match=r"nothing was changed.*artemis.db: the disk is full. Make room"):
+            await writer.submit(pull_out("i1"))
+        assert 5 <= trio.current_time() <= 7
+        assert node.shown() == {"i1", "i2"}
+        assert len(node.management.audit) == 0
+        nursery.start_soon(writer.submit, pull_out("i2"))
+        await trio.sleep(2)
+        assert node.shown() == {"i1", "i2"}
+        journal.full = False
+        await trio.sleep(1.1)
+        assert node.shown() == {"i1"}
+        await writer.submit(pull_out("i1"))
+        writer.close()
+    assert [audit.sequence for _, audits in journal.transactions for audit in audits] == [1, 2]
+
+
+async def test_news_of_peers_waits_for_a_full_disk_without_holding_up_the_link_and_is_stored_when_it_heals(
+    autojump_clock: MockClock,
+) -> None:
+    node, journal = Managed(), FakeJournal()
+    other = Managed("node-b")
+    writer = a_writer(node, journal)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        journal.full = True
+        newest: list[Record] = []
+        for number in range(50):
+            other.instance(f"i{number % 10}", operation="out" if number < 40 else "in")
+            newest = list(other.management.tables.records())
+            await writer.store(newest, [Audit(7, number + 1, number, b"{}")])
+        assert trio.current_time() <= 2
+        assert writer.unstored() == f"{len(newest)} records of management and 50 audit records"
+        assert journal.transactions == []
+        await trio.sleep(60)
+        journal.full = False
+        await trio.sleep(1.1)
+        assert writer.unstored() == ""
+        ((records, audits),) = journal.transactions
+        assert {record.full_key: record.version for record in records} == {
+            record.full_key: record.version for record in other.management.tables.records()
+        }
+        assert len(audits) == 50
+        await writer.store([], [Audit(7, 51, 51, b"{}")])
+        assert len(journal.transactions) >= 2
+        writer.close()
+
+
+async def test_a_writer_that_is_closed_ends_only_when_the_news_of_peers_is_stored(autojump_clock: MockClock) -> None:
+    node, journal = Managed(), FakeJournal()
+    writer = a_writer(node, journal)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        journal.full = True
+        await writer.store([], [Audit(7, 1, 1, b"{}")])
+        with trio.move_on_after(30) as scope:
+            await writer.flush()
+        assert scope.cancelled_caught
+        assert writer.unstored() == "0 records of management and 1 audit records"
+        journal.full = False
+        with trio.fail_after(3):
+            await writer.flush()
+    assert [audits for _, audits in journal.transactions] == [[Audit(7, 1, 1, b"{}")]]
 
 
 async def test_news_from_a_peer_is_stored_with_the_rest_and_not_told_to_peers() -> None:

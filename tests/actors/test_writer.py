@@ -1,6 +1,7 @@
 """The persistence writer over real SQLite; in simulated time where time matters."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,9 +11,10 @@ from trio.testing import MockClock
 
 from artemis.actors.blocking import inline
 from artemis.actors.clock import SystemClock
-from artemis.actors.supervisor import ActorFailed, Restarts, open_supervisor
+from artemis.actors.storage import Storage, StorageKeeper
+from artemis.actors.supervisor import Actor, ActorFailed, Restarts, open_supervisor
 from artemis.actors.writer import GATHER_S, SLICE_ENTRIES, PersistenceWriter
-from artemis.store.database import Database, open_database
+from artemis.store.database import INSTANCES_NAME, Database, open_database
 from artemis.store.leases import Entry, ServiceTable
 from artemis.store.sqlite import DatabaseProblem
 
@@ -166,19 +168,54 @@ async def test_a_cancelled_writer_loses_nothing_and_a_flush_stores_the_rest(data
     assert len(stored(database)) == len(entries)
 
 
-async def test_a_snapshot_that_cannot_be_written_ends_the_node_with_the_reason(tmp_path: Path) -> None:
+async def test_what_a_full_disk_does_not_take_is_kept_and_stored_when_there_is_room(
+    tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = SystemClock()
+    storage = Storage(clock)
     with open_database(tmp_path) as database:
         with database.snapshot._file.use() as connection:
             connection.pragma("max_page_count", connection.pragma("page_count"))
+        writer = PersistenceWriter(database.snapshot, clock, run_blocking=inline, storage=storage)
+        entries = make_entries(3 * SLICE_ENTRIES)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run)
+            writer.mark(entries)
+            await trio.sleep(100)
+            assert writer.statistics().depth == len(entries), "nothing was forgotten"
+            (problem,) = storage.problems
+            assert "instances.db: the disk is full" in problem
+            assert "Make room on that disk" in problem
+            assert storage.failures >= 90
+            assert len(caplog.records) == 2, "it is said when it begins, and once a minute"
+            with database.snapshot._file.use() as connection:
+                connection.pragma("max_page_count", 1_000_000)
+            await trio.sleep(3)
+            assert (storage.problems, writer.statistics().depth) == ([], 0)
+            nursery.cancel_scope.cancel()
+        assert stored(database) == {entry.full_key: (entry.version, entry.json) for entry in entries}
+    assert "stored again" in caplog.records[-1].getMessage()
+
+
+async def test_a_snapshot_that_is_removed_ends_the_node_with_the_reason(tmp_path: Path) -> None:
+    """SQLite would go on writing into a file that nobody will ever find."""
+    with open_database(tmp_path) as database:
         writer = PersistenceWriter(database.snapshot, SystemClock())
+        keeper = StorageKeeper(database.snapshot, interval_s=0.01)
         entries = make_entries(SLICE_ENTRIES)
-        with trio.fail_after(PATIENCE_S), pytest.raises(ActorFailed) as caught:
-            async with open_supervisor() as supervisor:
-                supervisor.start("persistence writer", lambda: writer, restarts=Restarts(intensity=0))
-                writer.mark(entries)
-                await trio.sleep_forever()
-        assert "the disk is full" in reason(caught.value)
+        (tmp_path / INSTANCES_NAME).unlink()
+        for actor in (writer, keeper):
+            with trio.fail_after(PATIENCE_S), pytest.raises(ActorFailed) as caught:
+                async with open_supervisor() as supervisor:
+                    supervisor.start("actor", partial(_same, actor), restarts=Restarts(intensity=0))
+                    writer.mark(entries)
+                    await trio.sleep_forever()
+            assert "instances.db: the file was removed or replaced" in reason(caught.value)
         assert writer.statistics().depth == SLICE_ENTRIES, "nothing was forgotten"
+
+
+def _same(actor: Actor) -> Actor:
+    return actor
 
 
 def reason(error: BaseException) -> str:

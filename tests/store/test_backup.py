@@ -84,7 +84,7 @@ def test_a_backup_under_load_is_of_one_moment_and_has_every_write_answered_befor
         try:
             for turn in range(5):
                 before = answered[0]
-                backup(tmp_path / "data", tmp_path / "file.backup")
+                backup(tmp_path / "data", tmp_path / "file.backup", overwrite=True)
                 after = answered[0]
                 restore(tmp_path / "file.backup", tmp_path / str(turn))
                 last = max(keys(tmp_path / str(turn)), default=0)
@@ -139,13 +139,13 @@ def test_a_backup_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path) 
     content = file.read_bytes()
     (tmp_path / "data" / MANAGEMENT_NAME).write_text("damaged")
     with pytest.raises(DatabaseProblem, match=f"{MANAGEMENT_NAME}: it is not an SQLite database"):
-        backup(tmp_path / "data", file)
+        backup(tmp_path / "data", file, overwrite=True)
     assert file.read_bytes() == content
 
 
 def test_a_backup_into_a_directory_that_is_not_there_names_it(tmp_path: Path) -> None:
     write(tmp_path / "data", range(1, 10))
-    with pytest.raises(DatabaseProblem, match=r"nowhere/file.*cannot be opened for writing"):
+    with pytest.raises(DatabaseProblem, match=r"nowhere: there is no such directory"):
         backup(tmp_path / "data", tmp_path / "nowhere" / "file")
 
 
@@ -159,3 +159,16 @@ def test_a_backup_over_live_data_is_refused(tmp_path: Path) -> None:
 def test_there_is_nothing_to_back_up_in_an_empty_directory(tmp_path: Path) -> None:
     with pytest.raises(DatabaseProblem, match="there is no such file"):
         backup(tmp_path, tmp_path / "file.backup")
+
+
+def test_a_backup_overwrites_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
+    write(tmp_path / "data", range(1, 10))
+    file = tmp_path / "file.backup"
+    file.write_text("the backup of last year")
+    with pytest.raises(DatabaseProblem, match=r"there is such a file already.*--force"):
+        backup(tmp_path / "data", file)
+    assert file.read_text() == "the backup of last year"
+    assert not file.with_name("file.backup.partial").exists()
+    backup(tmp_path / "data", file, overwrite=True)
+    restore(file, tmp_path / "data")
+    assert keys(tmp_path / "data") == set(range(1, 10))

@@ -1,6 +1,6 @@
 """How this node is doing: the status endpoints (RPC contract 1.8, REST row 16), with real values."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -46,8 +46,11 @@ class StatusOperations:
         limit_of: Callable[[str], int],
         properties: Mapping[str, str],
         deployment: Mapping[str, object],
+        problems: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """`properties`: the effective configuration, secrets left out; `deployment`: where and as what we run."""
+        """`properties`: the effective configuration, secrets left out; `deployment`: where and as what we run;
+        `problems`: what is wrong with this node now, though it serves."""
+        self._problems = problems
         self._registry = registry
         self._clock = clock
         self._standing = standing
@@ -59,7 +62,10 @@ class StatusOperations:
     def node(self, request: Request) -> Reply:
         """This node, as peers poll it."""
         return answer(
-            b'"nodeStatus":' + encode_json(self._standing.me().describe_to(loose=request.loose)), loose=request.loose
+            b'"nodeStatus":'
+            + encode_json(self._standing.me().describe_to(loose=request.loose))
+            + self._told_problems(),
+            loose=request.loose,
         )
 
     def cluster(self, request: Request) -> Reply:
@@ -69,7 +75,12 @@ class StatusOperations:
         nodes = [node.describe_to(loose=request.loose) for node in self._standing.everybody()]
         convergence = encode_json(self._standing.convergence())
         fields = b'"convergence":%b,"nodeCount":%d,"nodesStatus":%b' % (convergence, len(nodes), encode_json(nodes))
-        return answer(fields, loose=request.loose)
+        return answer(fields + self._told_problems(), loose=request.loose)
+
+    def _told_problems(self) -> bytes:
+        """A field more for the operator, when there is something to tell."""
+        problems = self._problems()
+        return b',"problems":' + encode_json(list(problems)) if problems else b""
 
     async def leases(self, request: Request) -> Reply:
         """Ordinary leases, of all services or of the given ones."""
