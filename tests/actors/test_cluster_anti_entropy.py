@@ -127,6 +127,25 @@ async def test_nothing_is_exchanged_between_nodes_that_are_equal(autojump_clock:
         assert rounds.repaired == 0
 
 
+async def test_of_a_bucket_that_differs_only_the_rows_that_differ_are_exchanged(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", links=ONLY_ON_CONNECT) as world:
+        world["a"].register(*[instance("svc", f"i{n}") for n in range(2_000)])
+        await trio.sleep(5)
+        before = sum(repaired(world, *pair) for pair in ("ab", "ba"))
+        register_quietly(world["a"], "missed")
+        world.network.reset("a", "b")
+        await eventually(lambda: "missed" in world["b"].names("svc"), within_s=3)
+        await trio.sleep(3)
+        assert 1 <= sum(repaired(world, *pair) for pair in ("ab", "ba")) - before <= 2, (
+            "pulled, or pushed, or both at once"
+        )
+
+
+def repaired(world: World, name: str, peer: str) -> int:
+    """Rows that this node exchanged with a peer in rounds of anti-entropy."""
+    return world[name].cluster.replicators[f"http://{peer}:8080"].statistics().rounds.repaired
+
+
 async def test_a_link_that_is_lost_during_a_round_is_no_harm(autojump_clock: MockClock) -> None:
     async with open_world("a", "b", links=ONLY_ON_CONNECT) as world:
         await trio.sleep(5)

@@ -1,6 +1,6 @@
 """A process is killed (SIGKILL) at random moments; what it had acknowledged is there, once and whole, every time.
 
-ARTEMIS_CRASH_ROUNDS sets how often (100 unless told), ARTEMIS_CRASH_SEED repeats a run's moments.
+ARTEMIS_CRASH_ROUNDS sets how often (25 unless told), ARTEMIS_CRASH_SEED repeats a run's moments.
 """
 
 import os
@@ -15,7 +15,7 @@ import apsw
 
 from artemis.store.database import INSTANCES_NAME, MANAGEMENT_NAME, open_database
 
-ROUNDS = int(os.environ.get("ARTEMIS_CRASH_ROUNDS", "100"))
+ROUNDS = int(os.environ.get("ARTEMIS_CRASH_ROUNDS", "25"))
 SEED = int(os.environ.get("ARTEMIS_CRASH_SEED", str(random.randrange(1 << 32))))
 LIFE_MAX_S = 0.12
 """The longest life of a child. Opening takes some 15 ms of it, so a part of the kills hits that."""

@@ -276,6 +276,22 @@ def test_suspects_do_not_make_the_node_doubt_what_it_hears_itself() -> None:
     assert set(world.expired_s) == {"dead", *named("theirs", 50)}
 
 
+def test_suspects_do_not_make_what_the_node_hears_itself_look_well() -> None:
+    """Six of thirty that it heard itself fall silent: a fifth of them, though few beside the suspects."""
+    world = World([Agent(named("a", 24), 5.0, 1.0), Agent(named("silent", 6), 5.0, 1.0, stops_s=30)])
+    peer = 77
+    world.register(*named("theirs", 70))
+    table = world.table.services[SERVICE].entries.values()
+    renewals = [(entry.full_key, entry.version, 0) for entry in table if entry.key.startswith("theirs")]
+    for step in range(6):
+        world.run(5.0 * step + 2)
+        world.table.renew_from_peer(renewals, via=peer, now_s=world.now_s)
+    world.table.peer_lost(peer, now_s=world.now_s)
+    world.run(30 + TTL_S + 1)
+    assert world.expired_s == {}
+    assert world.table.is_protected()
+
+
 def test_a_pause_that_is_not_granted_makes_all_silent_at_once_and_that_is_doubted() -> None:
     """All of them are due in one sweep: the first ones must not be judged before the last ones are counted."""
     limits = RegistrySettings(

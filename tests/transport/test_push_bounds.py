@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from artemis.actors.broadcaster import Subscriptions
 from artemis.actors.clock import SystemClock
+from artemis.store.changes import ChangeLog
 from artemis.store.instances import Instance
 from artemis.store.registry import Registry, RegistrySettings
 from artemis.store.versions import HybridClock
@@ -185,3 +186,23 @@ async def test_a_session_of_which_something_was_asked_stays(autojump_clock: Mock
         await open_one(sessions_of(a_registry(), LargeSnapshots()), socket, CALLER)
         assert trio.current_time() - opened_s == pytest.approx(360)
         assert socket.closed_with[0][0] == NORMAL
+
+
+async def test_who_missed_more_than_the_log_holds_gets_a_snapshot_and_no_part_of_the_changes() -> None:
+    socket, snapshots, registry = ClientSocket(), LargeSnapshots(), a_registry()
+    snapshots.snapshot = lambda service_id: b"{}"  # type: ignore[method-assign]
+    socket.reads.set()
+    registry.log = ChangeLog(2, registry.version)
+    for number in range(5):
+        changed = Instance(region_id="lab", service_id="svc", instance_id="i0", url=f"http://svc/{number}")
+        registry.register([changed], now_s=trio.current_time(), now_ms=SystemClock().now_ms())
+    revision = registry.services["svc"].revision
+    sessions = sessions_of(registry, snapshots)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sessions.watch, socket, CALLER)
+        for behind in (0, 1, 2, 3, 4):
+            socket.say.send_nowait(command(since=revision - behind))
+        await trio.testing.wait_all_tasks_blocked()
+        told = [len(text["changes"]) if "changes" in text else "snapshot" for text in socket.read]
+        assert told == [0, 1, 2, "snapshot", "snapshot"]
+        socket.say.close()
