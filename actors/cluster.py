@@ -21,9 +21,11 @@ from .effects import PeerSink
 from .exchange import LinkStatistics
 from .frames import Goodbye, Word
 from .framing import BadFrame
-from .handshake import Acquaintance, Entropy, Handshake, Identity, Refused
+from .handshake import ITSELF, Acquaintance, Entropy, Handshake, Identity, Refused
 from .links import PeerLinks
-from .membership import BecameUp, Membership, NodeStatus, PeerFound, PeerLeft, PeerLost, Transition
+from .members import NodeStatus
+from .membership import BecameUp, Membership, PeerFound, PeerLeft, PeerLost, Transition
+from .namesakes import clash, clash_in_list
 from .ports import Dialer, DialFailed, Link, LinkLost
 from .quoting import quoted
 from .reconciler import Reconciler, Turn
@@ -35,6 +37,8 @@ from .tables import Tables
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25
+FAULT_S: Final = 600.0
+"""Between two lines about something that somebody has to mend, and that is tried every few seconds meanwhile."""
 GOODBYE_S: Final = 1.0
 """How long each peer may take to read our farewell."""
 
@@ -81,6 +85,7 @@ class Cluster:
         self._live_count = live_count
         self._turn = Turn()
         self._refusals = SeldomEach()
+        self._faults = SeldomEach(every_s=FAULT_S)
         self._leaving = False
         self._closed = LinkStatistics()
         """Sums over the links that have ended."""
@@ -160,13 +165,18 @@ class Cluster:
 
     # Links: the hub of the replicators, and the session of the listener
 
-    async def dial(self, url: str) -> Conversation:
+    async def dial(self, url: str, answered: trio.Event) -> Conversation:
         """A link to a peer, introduced. Raises DialFailed, Refused, LinkLost or BadFrame."""
         if self._leaving:
             raise LinkLost("this node is leaving")
+
+        def note() -> None:
+            answered.set()
+            self.membership.answered(url)
+
         link: Link | None = None
         with trio.move_on_after(self.settings.links.dial_s):
-            link = await self._dialer.dial(url)
+            link = await self._dialer.dial(url, answered=note)
         if link is None:
             raise DialFailed(f"no connection within {self.settings.links.dial_s:g} s")
         conversation = await self._introduce(link, self._handshake.greet(link), dialled=True)
@@ -178,15 +188,20 @@ class Cluster:
         try:
             conversation = await self._introduce(link, self._handshake.admit(link, peer_ip), dialled=False)
         except (LinkLost, BadFrame) as error:
-            self._not_accepted(quoted(peer_ip), quoted(error))
+            self._not_accepted(peer_ip, error)
             return
         await self.converse(self._url_of(conversation.peer), conversation)
 
-    def _not_accepted(self, where: str, why: str) -> None:
-        count = self._refusals.due(f"{where} {why}", self._clock.now_s())
+    def _not_accepted(self, peer_ip: str, error: LinkLost | BadFrame) -> None:
+        """Who is not welcome tries again every few seconds. The numbers in the text may change, the code does not."""
+        now_s = self._clock.now_s()
+        if not isinstance(error, Refused):
+            count = self._refusals.due(f"{peer_ip} {error}", now_s)
+        else:
+            count = 0 if error.code == ITSELF else self._faults.due(f"{peer_ip} {error.code}", now_s)
         if count:
             again = f" ({count} times)" if count > 1 else ""
-            logger.warning("a peer at %s was not accepted: %s%s", where, why, again)
+            logger.warning("a peer at %s was not accepted: %s%s", quoted(peer_ip), quoted(error), again)
 
     async def converse(self, url: str, conversation: Conversation) -> None:
         """Run a conversation to its end, as one with this peer."""
@@ -242,16 +257,16 @@ class Cluster:
         except trio.TooSlowError:
             raise LinkLost(f"no introduction within {self.settings.links.handshake_s:g} s") from None
 
-    def _objection(self, them: Identity) -> Refused | None:
+    def _objection(self, them: Identity, word: Word) -> Refused | None:
         if self._leaving:
             return Refused("leaving", f"{self.me} is about to stop")
-        for conversation in self._urls:
-            peer = conversation.peer
-            if peer.node_id == them.node_id and peer.url != them.url:
-                return Refused("same-node-id", f"{them.url} and {peer.url} are both called {them.node_id}")
-            if peer.node_id != them.node_id and peer.origin == them.origin:
-                return Refused("same-origin", f"the ids {them.node_id} and {peer.node_id} hash alike; rename one")
-        return None
+        for conversation in list(self._urls):
+            verdict = clash(conversation.peer, conversation.word, them, word)
+            if isinstance(verdict, Refused):
+                return verdict
+            if verdict:
+                conversation.close(f"{them.url} is called {them.node_id}, too, and is up")
+        return clash_in_list(them, self.membership.members)
 
     async def _claim(self, them: Identity, address: str) -> Refused | None:
         return await self._claims.objection(them, address, linked=[conversation.peer for conversation in self._urls])
@@ -275,8 +290,9 @@ class Cluster:
         return list(self._urls)
 
     def convergence(self) -> dict[str, object]:
-        """The `convergence` block of the cluster status."""
-        return convergence_of(self._tables.digests(), self.membership.members, self._urls)
+        """The `convergence` block of the cluster status; `reason` tells why this node is not up."""
+        block = convergence_of(self._tables.digests(), self.membership.members, self._urls)
+        return {"reason": self.membership.reason or None, **block}
 
     def statistics(self) -> ClusterStatistics:
         """Everything that is counted."""
@@ -297,8 +313,10 @@ class Cluster:
 
     # What replicators report
 
-    def attempted(self, url: str, *, refused: bool, problem: str) -> None:
-        self.membership.attempted(url, refused=refused, problem=problem)
+    def attempted(
+        self, url: str, *, refused: bool, problem: str, answered: bool = False, refusal: Refused | None = None
+    ) -> None:
+        self.membership.attempted(url, refused=refused, problem=problem, answered=answered, refusal=refusal)
         self._tick()
 
     def synchronised(self, url: str) -> None:
@@ -373,6 +391,13 @@ class Cluster:
         if self.membership.status is NodeStatus.UP and not self.up.is_set():
             self.up.set()
             self._announce()
+        verdict = self.membership.verdict
+        if (
+            self.membership.status is NodeStatus.STARTING
+            and verdict.fault
+            and self._faults.due(verdict.fault, self._clock.now_s())
+        ):
+            logger.error("this node is not ready: %s", quoted(verdict.reason))
 
     def _follow(self, transitions: Iterable[Transition]) -> None:
         instances, now_s = self._tables.instances, self._clock.now_s()

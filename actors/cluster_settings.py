@@ -72,6 +72,8 @@ class ClusterSettings:
     allow_other_zones_discovery: bool = True
     bootstrap_s: float = 4.0
     """A starting node that for so long found nobody who is up concludes that there is nobody."""
+    patience_s: float = 30.0
+    """A peer that takes connections, or that is starting too, is waited for no longer than this after our start."""
     suspect_s: float = 2.5
     """A peer that is silent for so long is suspect: what only it can know is kept."""
     down_s: float = 10.0

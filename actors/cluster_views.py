@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .conversation import Conversation
 from .exchange import LinkStatistics
-from .membership import Member
+from .members import Member
 from .replicator import ReplicatorStatistics
 
 

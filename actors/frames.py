@@ -104,6 +104,8 @@ class Welcome(Introduction, frozen=True, tag="welcome"):
 class Refuse(Frame, frozen=True, tag="refuse"):
     code: Name
     reason: Name
+    status: Name = ""
+    """Of the node that refuses: one that is up knows of a cluster to which the other does not belong."""
 
 
 class Status(Frame, frozen=True, tag="status"):

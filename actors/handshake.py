@@ -25,6 +25,10 @@ from .ports import Link, LinkLost
 logger = logging.getLogger(__name__)
 
 NONCE_BYTES = 16
+ITSELF = "itself"
+"""Code of the refusal of a node that was dialled by itself."""
+REASON_CHARACTERS = 512
+"""Of a refusal, on the wire."""
 
 Entropy = Callable[[int], bytes]
 """So many random bytes: `secrets.token_bytes`, or those of a seeded generator."""
@@ -63,17 +67,19 @@ class Acquaintance:
 class Refused(LinkLost):
     """One side does not want to talk to the other; trying again is of no use until somebody changes something."""
 
-    def __init__(self, code: str, reason: str, *, by_peer: bool = False) -> None:
+    def __init__(self, code: str, reason: str, *, by_peer: bool = False, status: str = "") -> None:
+        """`status` is what the other node says of itself; empty when it says nothing."""
         super().__init__(f"{'refused by the peer: ' if by_peer else ''}{reason} [{code}]")
         self.code = code
         self.reason = reason
         self.by_peer = by_peer
+        self.status = status
 
 
 Claim = Callable[[Identity, str], Awaitable[Refused | None]]
 """Whether somebody who calls from this address may say of himself what he says."""
 
-Objection = Callable[[Identity], Refused | None]
+Objection = Callable[[Identity, Word], Refused | None]
 """Whether somebody whose proof is good is nevertheless not welcome now."""
 
 
@@ -103,8 +109,8 @@ class Handshake:
         match await _receive(link):
             case Welcome() as welcome:
                 return self._accept(welcome, nonce, asked_ms)[0]
-            case Refuse(code=code, reason=reason):
-                raise Refused(code, reason, by_peer=True)
+            case Refuse(code=code, reason=reason, status=status):
+                raise Refused(code, reason, by_peer=True, status=status)
             case frame:
                 raise BadFrame(f"expected to be welcome or refused, got {kind_of(frame)}")
 
@@ -121,7 +127,7 @@ class Handshake:
             if refused is not None:
                 raise refused
         except Refused as refused:
-            await link.send(encode(Refuse(code=refused.code, reason=refused.reason)))
+            await link.send(encode(Refuse(refused.code, refused.reason[:REASON_CHARACTERS], self.word().status)))
             raise
         await link.send(encode(self._introduce(Welcome, nonce, hello.nonce, secret)))
         return acquaintance
@@ -165,10 +171,12 @@ class Handshake:
             if hmac.compare_digest(frame.proof, _proof(secret, kind_of(frame), challenge, them))
         ]
         if not proven:
-            raise Refused("wrong-secret", "the cluster secret is not the same on both nodes")
+            text = "the cluster secret is not the same on both nodes"
+            raise Refused("wrong-secret", text, status=frame.word.status)
         drift_ms = frame.word.now_ms - (asked_ms + self.clock.now_ms()) // 2
-        refused = self._mismatch(them, drift_ms) or self.objection(them)
+        refused = self._mismatch(them, drift_ms) or self.objection(them, frame.word)
         if refused is not None:
+            refused.status = frame.word.status
             raise refused
         return Acquaintance(them, frame.word, frame.minor, drift_ms), proven[0]
 
@@ -178,10 +186,15 @@ class Handshake:
             return Refused("other-cluster", f"{them} belongs to cluster {them.cluster}, {me} to {me.cluster}")
         if them.region.lower() != me.region.lower():
             return Refused("other-region", f"{them} serves region {them.region}, {me} serves {me.region}")
+        if them == me:
+            text = f"it leads to this node itself, whose url is {me.url}; set node.url to what the list says"
+            return Refused(ITSELF, text)
         if them.node_id == me.node_id:
-            return Refused("same-node-id", f"{them.url} and {me.url} are both called {me.node_id}")
+            text = f"{them.url} and {me.url} are both called {me.node_id}; give one of them another node.id"
+            return Refused("same-node-id", text)
         if them.origin == me.origin:
-            return Refused("same-origin", f"the ids {them.node_id} and {me.node_id} hash alike; rename one of them")
+            text = f"the names {them.node_id} and {me.node_id} hash alike; give one of them another node.id"
+            return Refused("same-origin", text)
         if abs(drift_ms) > self.drift_max_s * 1000:
             text = (
                 f"the clocks of {them} and {me} are {abs(drift_ms) / 1000:.1f} s apart, more than {self.drift_max_s} s"

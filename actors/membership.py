@@ -6,79 +6,20 @@ Theory of operation
 * Leases renewed through a peer are suspect from `suspect_s` of its silence until its next word. Not before: a link
   that breaks and is back at once proves nothing, and each return of a peer gives its leases more time. A peer that
   said goodbye leaves no suspects: its clients turn to other nodes, and those that do not are gone.
-* This node is STARTING until one of these holds; then it is UP for good:
-    1. there is nobody else;
-    2. it has synchronised with a peer that is up (or draining);
-    3. every peer was found to be absent (it refuses connections), or is starting too and has synchronised with us;
-    4. for `bootstrap_s`, nobody who is up was heard of.
-  While a peer that is up can be reached, only (2) counts: a node never hands out the lists of a table half filled.
+* This node is STARTING until it may call itself up, for good: see readiness.py.
 """
 
-import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .cluster_settings import ClusterSettings, Dialect
+from .cluster_settings import ClusterSettings
 from .frames import Word
-from .handshake import Identity
-
-
-class NodeStatus(enum.StrEnum):
-    """What a node says of itself."""
-
-    STARTING = "starting"
-    UP = "up"
-    DRAINING = "draining"
-    DOWN = "down"
-
-
-class PeerState(enum.StrEnum):
-    """What this node thinks of another one."""
-
-    UNKNOWN = "unknown"
-    UP = "up"
-    SUSPECT = "suspect"
-    DOWN = "down"
-
-
-SOURCES = frozenset({NodeStatus.UP.value, NodeStatus.DRAINING.value})
-"""Nodes of which everything can be learnt that the cluster knows."""
-
+from .handshake import Identity, Refused
+from .members import SOURCES, Member, NodeStatus, PeerState, Reach
+from .readiness import Verdict, judge
 
 RPC_SUSPECT_S = 8.0
 """Silence after which a peer that is asked every 5 s is suspect."""
-
-
-@dataclass(slots=True)
-class Member:
-    """One other node."""
-
-    url: str
-    zone: str
-    dialect: Dialect = "link"
-    configured: bool = True
-    """False for a node that is not in our list, but knows the secret: it may be new, and our list old."""
-    state: PeerState = PeerState.UNKNOWN
-    identity: Identity | None = None
-    word: Word | None = None
-    links: int = 0
-    heard_s: float | None = None
-    heard_ms: int = 0
-    """Wall time of the last word; 0 when there was none."""
-    absent: bool = False
-    """Its machine answered, and nobody listened there."""
-    left: bool = False
-    """It said goodbye."""
-    lost: bool = False
-    """It was silent for so long that what only it can know is kept."""
-    synchronised: bool = False
-    """A round of anti-entropy with it has been completed since its link came up."""
-    problem: str = ""
-    """Why there is no link, as far as known."""
-
-    @property
-    def origin(self) -> int | None:
-        return None if self.identity is None else self.identity.origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +67,8 @@ class Membership:
         """By URL: every other node."""
         self._status = NodeStatus.STARTING
         self._started_s = now_s
+        self.verdict = Verdict(ready=False, reason="looking for other nodes")
+        """Of the last tick before this node was up."""
         self._source_heard_s = now_s
         """When a node that is up was heard of last; the start of this node, if never."""
 
@@ -139,6 +82,19 @@ class Membership:
         if forced.down:
             return NodeStatus.DOWN
         return NodeStatus.UP if forced.up else self._status
+
+    @property
+    def reason(self) -> str:
+        """Why this node is not up, for people; empty when it is."""
+        match self.status:
+            case NodeStatus.DRAINING:
+                return "this node is stopping"
+            case NodeStatus.DOWN:
+                return "cluster.force_down is set"
+            case NodeStatus.STARTING:
+                return self.verdict.reason
+            case NodeStatus.UP:
+                return ""
 
     @property
     def is_synchronised(self) -> bool:
@@ -170,12 +126,25 @@ class Membership:
 
     # What is told of others
 
-    def attempted(self, url: str, *, refused: bool, problem: str) -> None:
-        """Dialling a member failed."""
+    def answered(self, url: str) -> None:
+        """Somebody took the connection that we dial to a member. What he is will be seen."""
+        member = self.members[url]
+        if member.reach is not Reach.REFUSES:
+            member.reach = Reach.ANSWERS
+
+    def attempted(
+        self, url: str, *, refused: bool, problem: str, answered: bool = False, refusal: Refused | None = None
+    ) -> None:
+        """Dialling a member failed: the connection was `refused`; or it was `answered`, perhaps with a `refusal`."""
         member = self.members[url]
         member.problem = problem
-        if refused:
-            member.absent = True
+        member.refusal = refusal
+        if refusal is not None and refusal.code != "leaving":
+            member.reach = Reach.REFUSES
+        elif refused:
+            member.reach = Reach.ABSENT
+        else:
+            member.reach = Reach.ANSWERS if answered else Reach.SILENT
 
     def opened(self, url: str, identity: Identity, word: Word, *, now_s: float, now_ms: int) -> list[Transition]:
         """A link to or from a member is open."""
@@ -190,7 +159,8 @@ class Membership:
             member.synchronised = False
         member.identity = identity
         member.links += 1
-        member.absent = member.left = False
+        member.left = False
+        member.reach = Reach.UNKNOWN
         member.problem = ""
         return replaced + self.told(url, word, now_s=now_s, now_ms=now_ms)
 
@@ -255,10 +225,17 @@ class Membership:
             transitions += self._grow_suspicious(member, now_s=now_s)
             if not member.configured and not member.links and member.state is PeerState.DOWN:
                 del self.members[member.url]
-        reason = self._ready(now_s=now_s)
-        if reason is not None:
-            self._status = NodeStatus.UP
-            transitions.append(BecameUp(reason))
+        if self._status is NodeStatus.STARTING:
+            self.verdict = judge(
+                self._settings,
+                self.members.values(),
+                now_s=now_s,
+                started_s=self._started_s,
+                source_heard_s=self._source_heard_s,
+            )
+            if self.verdict.ready:
+                self._status = NodeStatus.UP
+                transitions.append(BecameUp(self.verdict.reason))
         return transitions
 
     def _grow_suspicious(self, member: Member, *, now_s: float) -> Iterator[Transition]:
@@ -273,34 +250,6 @@ class Membership:
                 yield PeerLost(member.origin)
         if member.state is PeerState.SUSPECT and silence_s > self._settings.down_s:
             member.state = PeerState.DOWN
-
-    def _ready(self, *, now_s: float) -> str | None:
-        """Why this node may call itself up now; None if it may not, or does already."""
-        if self._status is not NodeStatus.STARTING:
-            return None
-        others = [member for member in self.members.values() if member.configured or member.links]
-        if not others:
-            return "there is no other node"
-        sources = [member for member in others if member.state is PeerState.UP and _is_source(member)]
-        for member in sources:
-            if member.synchronised:
-                return f"synchronised with {member.url}"
-        if sources:
-            return None
-        if all(_adds_nothing(member) for member in others):
-            return "no other node is up"
-        if now_s - max(self._started_s, self._source_heard_s) >= self._settings.bootstrap_s:
-            return f"no node that is up was heard of for {self._settings.bootstrap_s:g} s"
-        return None
-
-
-def _is_source(member: Member) -> bool:
-    return member.word is not None and member.word.status in SOURCES
-
-
-def _adds_nothing(member: Member) -> bool:
-    """Whether nothing can be learnt from a member that we do not know: it is not there, or is new itself."""
-    return member.left or (member.links == 0 and member.absent) or (member.synchronised and not _is_source(member))
 
 
 def find_self(nodes: Iterable[str], *, host: str, port: int) -> str | None:

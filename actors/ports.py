@@ -6,7 +6,7 @@
     └── DialFailed      it never began
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from artemis.store.contacts import Absence
@@ -46,8 +46,11 @@ class Link(Protocol):
 
 
 class Dialer(Protocol):
-    async def dial(self, peer: str) -> Link:
-        """A link to the node of this URL. Raises DialFailed. The caller bounds how long it may take."""
+    async def dial(self, peer: str, *, answered: Callable[[], None]) -> Link:
+        """A link to the node of this URL. Raises DialFailed. The caller bounds how long it may take.
+
+        `answered` is called as soon as somebody takes the connection, whatever comes of it.
+        """
         ...
 
 

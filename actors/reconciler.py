@@ -19,7 +19,7 @@ from .conversation import Conversation
 from .exchange import Exchange
 from .frames import AskAudits, Differing, Digests, Inspect, Offer, OfferAudits, Versions, Want
 from .framing import BadFrame
-from .membership import SOURCES
+from .members import SOURCES
 from .ports import Replica
 from .tables import Columns, Tables, advance
 

@@ -15,7 +15,7 @@ from .clock import Clock
 from .cluster_settings import LinkSettings
 from .conversation import Conversation
 from .framing import BadFrame
-from .handshake import Refused
+from .handshake import ITSELF, Refused
 from .links import PeerLinks
 from .ports import BadRow, DialFailed, LinkLost
 from .quoting import quoted
@@ -38,15 +38,20 @@ ROUND_PAUSE_S: Final = 1.0
 class Hub(Protocol):
     """What a replicator needs of its node."""
 
-    async def dial(self, url: str) -> Conversation:
-        """A link to the peer, introduced. Raises DialFailed, Refused, LinkLost or BadFrame."""
+    async def dial(self, url: str, answered: trio.Event) -> Conversation:
+        """A link to the peer, introduced. Raises DialFailed, Refused, LinkLost or BadFrame.
+
+        `answered` is set as soon as somebody takes the connection.
+        """
         ...
 
     async def converse(self, url: str, conversation: Conversation) -> None:
         """Run a conversation to its end, as one with this peer."""
         ...
 
-    def attempted(self, url: str, *, refused: bool, problem: str) -> None:
+    def attempted(
+        self, url: str, *, refused: bool, problem: str, answered: bool = False, refusal: Refused | None = None
+    ) -> None:
         """Dialling the peer led to nothing, or what it led to has ended."""
         ...
 
@@ -107,6 +112,8 @@ class Replicator:
         self._rounds = Rounds()
         self._dials = 0
         self._problem = ""
+        self._complained = ""
+        """Code of the refusal that the log has been told of."""
         self.teller = Teller(
             links, tables, clock=clock, settings=settings, overflowed=lambda: self._reconcile_soon.set()
         )
@@ -138,10 +145,11 @@ class Replicator:
         backoff = Backoff(min_s=settings.backoff_min_s, max_s=settings.backoff_max_s, rng=self._rng)
         while True:
             self._dials += 1
-            refused = False
+            refused, refusal = False, None
+            answered = trio.Event()
             try:
-                conversation = await self._hub.dial(self.url)
-                self._problem = ""
+                conversation = await self._hub.dial(self.url, answered)
+                self._problem = self._complained = ""
                 began_s = self._clock.now_s()
                 await self._hub.converse(self.url, conversation)
                 problem = conversation.reason or "closed"
@@ -152,18 +160,20 @@ class Replicator:
             except (LinkLost, BadFrame) as lost:
                 problem = str(lost)
                 if isinstance(lost, Refused):
-                    self._complain(problem)
+                    refusal = lost
+                    self._complain(lost)
             self._problem = problem
-            self._hub.attempted(self.url, refused=refused, problem=problem)
+            self._hub.attempted(self.url, refused=refused, problem=problem, answered=answered.is_set(), refusal=refusal)
             wait_s = backoff.next_s()
             # A peer that comes to us can most likely be reached, too. But somebody who refuses us stays the same.
             with trio.move_on_after(wait_s):
                 await self._links.wait_accepted()
 
-    def _complain(self, problem: str) -> None:
-        """Something is configured wrongly: say so once, not with each attempt."""
-        if problem != self._problem:
-            logger.error("no link to %s: %s", self.url, quoted(problem))
+    def _complain(self, refused: Refused) -> None:
+        """Something is configured wrongly: say so once, not with each attempt, even if the numbers in it change."""
+        if refused.code not in (self._complained, ITSELF):  # of that the node as a whole complains
+            self._complained = refused.code
+            logger.error("no link to %s: %s", self.url, quoted(refused))
 
     async def _reconcile(self) -> None:
         settings = self._settings

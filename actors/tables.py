@@ -31,7 +31,7 @@ from .frames import (
     Word,
 )
 from .framing import BadFrame
-from .membership import SOURCES
+from .members import SOURCES
 from .ports import AuditReplica, AuditRow, Renewable, Replica, State
 from .refusals import RefusedRows
 

@@ -118,7 +118,11 @@ class Cluster:
                 if view.pid is None:
                     raise NotUp(f"node {view.name} {view.process}; its log ends with:\n{self.log_tail(view.name)}")
             if trio.current_time() > deadline_s:
-                waiting = ", ".join(f"{view.name} is {view.status}" for view in views if not view.is_up)
+                waiting = ", ".join(
+                    f"{view.name} is {view.status}" + (f" ({view.reason})" if view.reason else "")
+                    for view in views
+                    if not view.is_up
+                )
                 raise NotUp(f"not up after {timeout_s:g} s: {waiting}")
             await trio.sleep(STARTING_POLL_S)
 
@@ -142,6 +146,7 @@ class Cluster:
             process=self.process_of(name),
             pid=self.child(name).pid,
             status=report.status if report else "silent",
+            reason=report.reason if report else "",
             peers=report.peers if report else {},
             instances=report.instances if report else None,
             lag_ms=report.lag_ms if report else None,

@@ -52,10 +52,12 @@ def cluster_table(views: Sequence[NodeView], faults: Mapping[str, str], *, width
             "" if view.instances is None else f"{view.instances:,}",
             "" if view.lag_ms is None else f"{view.lag_ms:.0f} ms",
         )
-    if not faults:
-        return table
-    lines = [Text("faults", style="bold"), *(Text(f"  {flow}: {fault}") for flow, fault in faults.items())]
-    return Group(table, Text(), *lines)
+    lines = [Text(f"{view.name}: {view.reason}", style="red") for view in views if view.reason]
+    if lines:
+        lines.insert(0, Text())
+    if faults:
+        lines += [Text(), Text("faults", style="bold"), *(Text(f"  {flow}: {fault}") for flow, fault in faults.items())]
+    return Group(table, *lines) if lines else table
 
 
 def peers_text(view: NodeView) -> Text:

@@ -5,7 +5,7 @@ Nodes are asked directly, not through the proxies: whoever watches is not part o
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import trio
 
@@ -32,6 +32,8 @@ class NodeView:
     pid: int | None = None
     status: str = "silent"
     """What the node says it is; `silent` when it says nothing."""
+    reason: str = ""
+    """Why it is not up, as far as it knows."""
     peers: Mapping[str, str] = field(default_factory=dict[str, str])
     """By name of peer: what this node thinks of it."""
     instances: int | None = None
@@ -91,6 +93,7 @@ class Report:
     """What a node said of itself."""
 
     status: str = "silent"
+    reason: str = ""
     peers: Mapping[str, str] = field(default_factory=dict[str, str])
     instances: int | None = None
     lag_ms: float | None = None
@@ -101,7 +104,7 @@ async def ask(host: str, port: int, own_name: str, names_by_url: Mapping[str, st
     try:
         _, health = await fetch(host, port, "/health")
         if names_by_url is None:
-            return Report(status=str(_object(health).get("status")))
+            return _of_itself(_object(health))
         _, cluster = await fetch(host, port, "/artemis/api/status/cluster.json")
         _, metrics = await fetch(host, port, "/metrics")
         return read_report(health, cluster, metrics, names_by_url, own_name)
@@ -109,11 +112,15 @@ async def ask(host: str, port: int, own_name: str, names_by_url: Mapping[str, st
         return Report()
 
 
+def _of_itself(health: Mapping[str, object]) -> Report:
+    return Report(status=str(health.get("status")), reason=str(health.get("reason") or ""))
+
+
 def read_report(
     health: bytes, cluster: bytes, metrics: bytes, names_by_url: Mapping[str, str], own_name: str
 ) -> Report:
     """Make sense of three answers. Raises `ValueError` for what is no answer of a node."""
-    status = _object(health).get("status")
+    itself = _of_itself(_object(health))
     peers: dict[str, str] = {}
     nodes = _object(cluster).get("nodesStatus")
     for entry in nodes if isinstance(nodes, list) else []:
@@ -126,8 +133,8 @@ def read_report(
     values = read_metrics(metrics.decode(errors="replace"))
     instances = _all(values, INSTANCES_METRIC)
     lags = _all(values, LAG_METRIC)
-    return Report(
-        status=str(status),
+    return replace(
+        itself,
         peers=peers,
         instances=int(sum(instances)) if instances else None,
         lag_ms=max(lags) * 1000 if lags else None,

@@ -143,7 +143,9 @@ async def _compose(core: Core, supervisor: Supervisor, *, port: int | None, netw
     api = build_core_api(core, facts, standing=standing, random=network.rng)
     metrics = Metrics(node_id=node_id, region=config.node.region, zone=config.node.zone)
     pages = HealthPages(
-        read=lambda: Health(cluster.membership.status.value, problems=tuple(core.storage.problems)),
+        read=lambda: Health(
+            cluster.membership.status.value, cluster.membership.reason, problems=tuple(core.storage.problems)
+        ),
         metrics=metrics,
         node_id=node_id,
         region=config.node.region,

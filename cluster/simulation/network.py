@@ -233,9 +233,11 @@ class SimulatedDialer:
         self._network = network
         self._near = near
 
-    async def dial(self, peer: str) -> "SimulatedLink":
+    async def dial(self, peer: str, *, answered: Callable[[], None] = lambda: None) -> "SimulatedLink":
         """A link to the node of this URL. Raises DialFailed."""
-        return await self._network.connect(self._near, self._network.name_of(peer))
+        link = await self._network.connect(self._near, self._network.name_of(peer))
+        answered()
+        return link
 
 
 class Listener:

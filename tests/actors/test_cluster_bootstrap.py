@@ -1,5 +1,9 @@
 """Starting and stopping: nobody hands out a picture that is half there, and nobody is left waiting."""
 
+import logging
+from collections.abc import Callable
+
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -12,7 +16,7 @@ from .cluster_world import SkewedClock, all_up, eventually, instance, open_world
 class CannotDial:
     """A node behind a firewall that lets nothing out."""
 
-    async def dial(self, peer: str) -> Link:
+    async def dial(self, peer: str, *, answered: Callable[[], None]) -> Link:
         await trio.lowlevel.checkpoint()
         raise DialFailed("no route to host")
 
@@ -177,6 +181,117 @@ async def test_to_change_the_secret_in_one_step_splits_the_cluster(autojump_cloc
         world.start("a", secrets=(NEW, OLD))
         await trio.sleep(10)
         assert not world.is_meshed()
+
+
+async def test_a_node_that_its_peers_refuse_stays_starting_and_says_why(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world("a", "b", "c", start=False) as world:
+        for name in "ab":
+            world.start(name)
+        await all_up(world, "ab")
+        stranger = world.start("c", secrets=("another secret of the tests",))
+        await trio.sleep(300)
+        assert stranger.status == "starting"
+        assert not stranger.cluster.up.is_set()
+        reason = stranger.cluster.convergence()["reason"]
+        assert isinstance(reason, str)
+        assert "http://a:8080: refused by the peer: the cluster secret is not the same" in reason
+        assert world["a"].cluster.convergence()["reason"] is None
+        not_ready = [record for record in caplog.records if "this node is not ready" in record.getMessage()]
+        assert len(not_ready) == 1
+        assert len([record for record in caplog.records if "was not accepted" in record.getMessage()]) <= 3 * 2
+        await world.kill("c")
+        world.start("c")
+        await all_up(world)
+
+
+async def test_one_node_with_a_wrong_secret_does_not_keep_the_others_from_starting(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c", start=False) as world:
+        for name, secret in (("a", OLD), ("b", OLD), ("c", NEW)):
+            world.start(name, secrets=(secret,))
+        await all_up(world, "ab")
+        await trio.sleep(60)
+        assert [world[name].status for name in "abc"] == ["up", "up", "starting"]
+
+
+async def test_nodes_that_start_together_on_slow_machines_wait_for_each_other(autojump_clock: MockClock) -> None:
+    """Not one of them goes up alone: what each knew before is known to all when the first is up."""
+    async with open_world("a", "b", "c", start=False) as world:
+        world.network.slow([(near, far) for near in "abc" for far in "abc" if near != far], delay_s=0.6)
+        for name in "abc":
+            world.start(name).register(instance("svc", f"of-{name}"))
+        await eventually(lambda: any(node.status == "up" for node in world.nodes.values()), within_s=30)
+        assert trio.current_time() > 4
+        for node in world.nodes.values():
+            if node.status == "up":
+                assert node.names("svc") == ["of-a", "of-b", "of-c"]
+        await all_up(world)
+        assert trio.current_time() < 30
+
+
+async def test_a_black_hole_is_waited_for_no_longer_than_half_a_minute(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", start=False) as world:
+        hole = world.network.listen("b")  # takes every connection, and never says a word
+        node = world.start("a")
+        await trio.sleep(29)
+        assert node.status == "starting"
+        assert "waiting for http://b:8080" in node.cluster.membership.reason
+        await all_up(world)
+        assert trio.current_time() < 31
+        hole.close()
+
+
+async def test_two_nodes_of_one_name_do_not_take_turns(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c", start=False) as world:
+        for name in "ab":
+            world.start(name)
+        await all_up(world)
+        twin = world.start("c", node_id="a")
+        await trio.sleep(60)
+        assert (world["a"].status, world["b"].status, twin.status) == ("up", "up", "starting")
+        for node, other in ((world["a"], "http://c:8080"), (twin, "http://a:8080"), (twin, "http://b:8080")):
+            problem = node.cluster.membership.members[other].problem
+            assert "are both called a; give one of them another node.id" in problem, (node.name, other)
+        assert twin.cluster.conversations() == []
+        await world.kill("a")
+        await trio.sleep(20)
+        assert world["b"].cluster.conversations() == [], "the name is not given away"
+        world.start("a")
+        await all_up(world, "ab")
+        await trio.sleep(10)
+        assert {peer.peer.url for peer in world["b"].cluster.conversations()} == {"http://a:8080"}
+        assert twin.status == "starting"
+
+
+async def test_of_two_nodes_of_one_name_the_one_that_is_up_is_taken(autojump_clock: MockClock) -> None:
+    async with open_world("a", "b", "c", start=False) as world:
+        world.start("a")
+        await all_up(world)
+        world.network.partition(["a"], ["b", "c"])
+        not_listed = {"zone1": ["http://a:8080", "http://b:8080"]}  # so it never is up
+        twin = world.start("c", node_id="a", nodes=not_listed)
+        world.start("b")
+        await all_up(world, "b")
+        assert {peer.peer.url for peer in world["b"].cluster.conversations()} == {"http://c:8080"}
+        world.network.heal()
+        await trio.sleep(20)
+        assert {peer.peer.url for peer in world["b"].cluster.conversations()} == {"http://a:8080"}
+        assert twin.status == "starting"
+
+
+async def test_a_node_that_is_not_in_its_list_is_not_ready_and_says_so_once(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world("a", "b", start=False) as world:
+        world.start("b")
+        await all_up(world)
+        misnamed = world.start("a", url="http://alias-of-a:8080")
+        await trio.sleep(60)
+        assert misnamed.status == "starting"
+        assert "cluster.nodes calls this node http://a:8080, but node.url is" in misnamed.cluster.membership.reason
+        errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+        assert len([text for text in errors if "cluster.nodes" in text]) == 1, errors
 
 
 async def test_an_operator_may_force_a_node_up_or_down(autojump_clock: MockClock) -> None:

@@ -51,7 +51,7 @@ def handshake(name: str, *, secrets: Sequence[str] = (SECRET,), skew_ms: int = 0
         clock=clock,
         entropy=random.Random(name).randbytes,
         word=lambda: Word(status="up", now_ms=clock.now_ms()),
-        objection=lambda them: None,
+        objection=lambda them, word: None,
         claim=no_claim,
         drift_max_s=60.0,
     )

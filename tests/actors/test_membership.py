@@ -4,7 +4,7 @@ import pytest
 
 from artemis.actors.cluster_settings import ClusterSettings, Forced
 from artemis.actors.frames import Word
-from artemis.actors.handshake import Identity
+from artemis.actors.handshake import ITSELF, Identity, Refused
 from artemis.actors.membership import BecameUp, Membership, PeerFound, PeerLeft, PeerLost, find_self
 
 A, B, C = "http://a:1", "http://b:1", "http://c:1"
@@ -250,3 +250,156 @@ def test_a_peer_that_was_restarted_has_to_be_synchronised_with_again() -> None:
     assert not ready(members, 1.0)
     members.synchronised(B)
     assert ready(members, 1.1)
+
+
+def refuse(members: Membership, url: str, code: str = "wrong-secret", *, status: str = "up") -> None:
+    refusal = Refused(code, "the cluster secret is not the same on both nodes", by_peer=True, status=status)
+    members.attempted(url, refused=False, problem=str(refusal), answered=True, refusal=refusal)
+
+
+@pytest.mark.parametrize(
+    "code", ["wrong-secret", "clock-drift", "same-node-id", "incompatible-version", "other-region"]
+)
+@pytest.mark.parametrize("status", ["up", "draining", ""])
+def test_a_node_that_every_peer_refuses_is_never_up(code: str, status: str) -> None:
+    members = membership(B, C)
+    for second in range(200):
+        refuse(members, B, code, status=status)
+        members.attempted(C, refused=True, problem="nobody listens")
+        assert not ready(members, float(second))
+    assert members.status == "starting"
+    assert B in members.reason
+    assert code in members.reason
+    assert members.verdict.fault == code
+
+
+def test_a_refusal_counts_until_the_peer_is_gone_or_another_one_takes_us() -> None:
+    members = membership(B, C)
+    refuse(members, B)
+    link(members, C)
+    assert not ready(members, 1.0)
+    members.synchronised(C)
+    assert ready(members, 1.0)
+    members = membership(B)
+    refuse(members, B)
+    assert not ready(members, 10.0)
+    members.answered(B)
+    assert not ready(members, 10.0), "another attempt has begun, and nothing is known of it"
+    members.attempted(B, refused=True, problem="nobody listens")
+    assert ready(members, 10.0)
+
+
+def test_a_refusal_of_a_node_that_leaves_is_none() -> None:
+    members = membership(B)
+    refuse(members, B, "leaving")
+    assert members.members[B].refuses is None
+
+
+def test_an_operator_may_force_a_node_up_that_is_refused() -> None:
+    members = membership(B, forced=Forced(up=True))
+    refuse(members, B)
+    members.tick(now_s=10.0)
+    assert (members.status, members.reason) == ("up", "")
+    assert not members.is_synchronised
+
+
+@pytest.mark.parametrize(
+    ("with_us", "against_us", "expected"), [(0, 1, False), (1, 1, True), (1, 2, False), (2, 2, True), (0, 2, False)]
+)
+def test_among_nodes_that_start_together_the_greater_part_is_up(with_us: int, against_us: int, expected: bool) -> None:
+    friends, strangers = (B, C)[:with_us], ("http://d:1", "http://e:1")[:against_us]
+    members = membership(*friends, *strangers)
+    for url in strangers:
+        refuse(members, url, status="starting")
+    for url in friends:
+        link(members, url, status="starting")
+        assert not ready(members, 0.1)
+        members.synchronised(url)
+    assert ready(members, 0.1) is expected
+    if not expected:
+        refuse(members, strangers[0], status="starting")
+        assert not ready(members, 100.0)
+
+
+def test_a_peer_that_answers_is_waited_for_but_a_black_hole_not_for_ever() -> None:
+    members = membership(B)
+    members.answered(B)
+    assert not ready(members, 5.0)
+    assert B in members.reason
+    members.attempted(B, refused=False, problem="no introduction", answered=True)
+    assert not ready(members, 29.9)
+    assert ready(members, 30.0)
+
+
+def test_a_peer_that_was_absent_and_answers_now_is_waited_for() -> None:
+    members = membership(B, C)
+    members.attempted(B, refused=True, problem="nobody listens")
+    members.answered(B)
+    members.attempted(C, refused=True, problem="nobody listens")
+    assert not ready(members, 10.0)
+    link(members, B, now_s=10.0)
+    members.synchronised(B)
+    assert ready(members, 10.0)
+
+
+def test_peers_that_start_too_are_waited_for_until_they_have_synchronised_or_too_long() -> None:
+    members = membership(B)
+    link(members, B, status="starting")
+    for second in range(30):
+        members.heard(B, now_s=float(second), now_ms=0)
+        assert not ready(members, float(second))
+    assert ready(members, 30.0)
+
+
+def test_a_peer_that_turns_silent_is_not_waited_for_as_one_that_answers() -> None:
+    members = membership(B)
+    members.answered(B)
+    members.attempted(B, refused=False, problem="timeout")
+    assert ready(members, 4.0)
+
+
+def test_a_peer_of_the_rpc_dialect_that_starts_has_nothing_to_tell() -> None:
+    members = membership(B, dialect="rpc")
+    members.told(B, word("starting"), now_s=0.0, now_ms=1)
+    assert ready(members, 0.1)
+
+
+def test_a_peer_of_the_rpc_dialect_that_hangs_is_waited_for() -> None:
+    members = membership(B, dialect="rpc")
+    members.attempted(B, refused=False, problem="no answer within 2 s", answered=True)
+    assert not ready(members, 10.0)
+    members.told(B, word(), now_s=10.0, now_ms=1)
+    assert not ready(members, 10.0)
+    members.synchronised(B)
+    assert ready(members, 10.0)
+
+
+@pytest.mark.parametrize("code", ["same-node-id", "same-origin", ITSELF])
+def test_a_node_whose_name_is_taken_is_not_up_whoever_else_takes_it(code: str) -> None:
+    members = membership(B, C)
+    refuse(members, B, code, status="up")
+    link(members, C)
+    members.synchronised(C)
+    assert not ready(members, 100.0)
+    assert code in members.reason
+
+
+def test_a_node_that_is_not_in_its_own_list_is_not_up_and_says_which_setting() -> None:
+    settings = ClusterSettings("test", "lab", "z", "a", A, nodes={"z": [B, C]})
+    members = Membership(settings, now_s=0.0)
+    link(members, B)
+    members.synchronised(B)
+    assert not ready(members, 100.0)
+    assert all(text in members.reason for text in ("cluster.nodes", "node.url", A))
+    refuse(members, C, ITSELF)
+    assert not ready(members, 100.0)
+    assert f"calls this node {C}" in members.reason
+
+
+def test_reasons_are_given_for_every_state_but_up() -> None:
+    members = membership(B)
+    members.tick(now_s=0.0)
+    assert members.reason == "looking for other nodes"
+    members.drain()
+    assert members.reason == "this node is stopping"
+    assert membership(B, forced=Forced(down=True)).reason == "cluster.force_down is set"

@@ -1,7 +1,7 @@
 """Peer links over WebSocket: the ones this node dials, and the session for those that peers dial."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -74,7 +74,7 @@ class WebSocketDialer:
         """`addresses`: where to reach nodes to which their own URL does not lead from here."""
         self._addresses = addresses or {}
 
-    async def dial(self, peer: str) -> DialledLink:
+    async def dial(self, peer: str, *, answered: Callable[[], None] = lambda: None) -> DialledLink:
         """A link to the node of this URL. Raises DialFailed."""
         parts = urlsplit(self._addresses.get(peer, peer))
         host, port = parts.hostname or "", parts.port or 80
@@ -82,6 +82,7 @@ class WebSocketDialer:
             stream = await trio.open_tcp_stream(host, port)
         except OSError as error:
             raise DialFailed(f"{host}:{port}: {_cause(error)}", refused=_is_refusal(error)) from None
+        answered()
         link = DialledLink(stream)
         established = False
         try:

@@ -41,13 +41,15 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 
 class RpcFailed(Exception):
-    """A call did not succeed, with this error code. `refused` tells that nobody listens there."""
+    """A call did not succeed, with this error code. `refused` tells that nobody listens there, `answered` that somebody
+    took the connection."""
 
-    def __init__(self, reason: str, *, code: str = "unknown", refused: bool = False) -> None:
+    def __init__(self, reason: str, *, code: str = "unknown", refused: bool = False, answered: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
         self.refused = refused
+        self.answered = answered
 
 
 class Refusal(NamedTuple):
@@ -166,8 +168,10 @@ class RpcCalls:
                 response = await self._client.post(self._url + path, content=content, headers=HEADERS)
         except trio.TooSlowError:
             raise RpcFailed(f"no answer within {timeout_s:g} s") from None
+        except httpx.ConnectTimeout:
+            raise RpcFailed(f"no connection within {CONNECT_S:g} s", answered=False) from None
         except httpx.ConnectError as error:
-            raise RpcFailed(str(error), refused=_is_refusal(error)) from None
+            raise RpcFailed(str(error), refused=_is_refusal(error), answered=False) from None
         except httpx.RequestError as error:  # of the connection, or a body that is not compressed as it says
             raise RpcFailed(str(error) or type(error).__name__) from None
         if response.status_code != 200:

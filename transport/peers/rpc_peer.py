@@ -52,7 +52,7 @@ class RpcHub(Protocol):
     @property
     def is_synchronised(self) -> bool: ...
     def polled(self, url: str, word: Word) -> None: ...
-    def attempted(self, url: str, *, refused: bool, problem: str) -> None: ...
+    def attempted(self, url: str, *, refused: bool, problem: str, answered: bool) -> None: ...
     def synchronised(self, url: str) -> None: ...
 
 
@@ -171,7 +171,7 @@ class RpcPeer:
             except RpcFailed as failed:
                 self._counted.polls_failed += 1
                 self._turn(serves=False)
-                self._hub.attempted(self.url, refused=failed.refused, problem=str(failed))
+                self._hub.attempted(self.url, refused=failed.refused, problem=str(failed), answered=failed.answered)
             await trio.sleep(max(0.0, began_s + POLL_S - self._clock.now_s()))
 
     def _turn(self, *, serves: bool) -> None:

@@ -2,7 +2,7 @@
 
 from artemis.actors.cluster import Cluster
 from artemis.actors.frames import Word
-from artemis.actors.membership import Member, PeerState
+from artemis.actors.members import Member, PeerState
 
 from ..operations.standing import NodeView
 

@@ -1,11 +1,16 @@
 """Who may be a peer: nodes that know the secret; without a secret this machine only; strangers are told no."""
 
+import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import trio
 import trio_websocket
+from rich.console import Console
+
+from artemis.cluster.table import cluster_table
 
 from ...contract.waiting import eventually
 from ...contract.wire import RPC, Answer, Connection, encoded, rpc
@@ -49,6 +54,44 @@ async def test_a_wrong_secret_is_refused_and_both_sides_say_so(tmp_path: Path) -
             assert len(complaints) == 1, "said once, not with each attempt"
         await rpc(cluster["a"], "registry/register", {"instances": [instance(SERVICE, "i1")]})
         assert await ids_at(cluster["b"], SERVICE) == set()
+
+
+async def test_a_node_that_the_others_refuse_is_not_ready_and_every_command_says_why(tmp_path: Path) -> None:
+    own = {"c": {"cluster": {"secret": "not the secret of the others"}}}
+    refused = "the cluster secret is not the same on both nodes [wrong-secret]"
+    async with open_real(tmp_path, 3, own=own, later=["c"], expected_errors=[refused]) as cluster:
+        cluster.begin("c")
+        said = await cluster.says("c", "this node is not ready", PATIENCE_S)
+        assert refused in said["message"]
+
+        async def refuses_by_both() -> bool:
+            _, health = await cluster.health("c")
+            return all(cluster.url(other) in health["reason"] for other in "ab")
+
+        await eventually(refuses_by_both, PATIENCE_S)
+        await trio.sleep(6)  # longer than a node waits for others that it does not find
+        code, health = await cluster.health("c")
+        assert (code, health["status"], health["ready"]) == (503, "starting", False)
+        assert refused in health["reason"]
+        ask_c = ["artemis.node", "status", "--url", cluster["c"].url]
+        shown = await _output(*ask_c)
+        assert "starting (no link to" in shown
+        assert shown.count(refused) >= 3, "the reason, and the problem with each peer"
+        page = io.StringIO()
+        Console(file=page, width=400).print(cluster_table(await cluster.launcher.views(), {}))
+        shown = page.getvalue()
+        assert f"c: no link to {cluster.url('a')}" in shown
+        for text in (shown, str(health), await _output(*ask_c, "--json")):
+            assert SECRET not in text
+            assert own["c"]["cluster"]["secret"] not in text
+        for name in "ab":
+            assert (await cluster.health(name))[0] == 200
+
+
+async def _output(*arguments: str) -> str:
+    """What a command writes, whatever it exits with."""
+    done = await trio.run_process([sys.executable, "-m", *arguments], capture_stdout=True, check=False)
+    return done.stdout.decode()
 
 
 async def test_without_a_secret_this_machine_is_trusted_and_a_warning_says_so(tmp_path: Path) -> None:

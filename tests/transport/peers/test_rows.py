@@ -84,7 +84,7 @@ class Peer:
             clock=self.clock,
             entropy=random.randbytes,
             word=self.word,
-            objection=lambda them: None,
+            objection=lambda them, word: None,
             claim=nobody_objects,
             drift_max_s=60.0,
         )

@@ -116,7 +116,7 @@ class Hub:
     def polled(self, url: str, word: Word) -> None:
         self.words.append(word)
 
-    def attempted(self, url: str, *, refused: bool, problem: str) -> None:
+    def attempted(self, url: str, *, refused: bool, problem: str, answered: bool) -> None:
         self.problems.append(problem)
 
     def synchronised(self, url: str) -> None:
