@@ -174,12 +174,14 @@ def peer_addresses(config: Config) -> frozenset[str]:
     listed = [url for urls in cluster.nodes.values() for url in urls]
     if cluster.known_secrets:
         listed = [url for url in listed if cluster.dialects.get(url) == "rpc"]
-    return _addresses(listed)
+    # A node to which its own url does not lead from here comes from where it is dialled.
+    return _addresses([*listed, *(cluster.dial[url] for url in listed if url in cluster.dial)])
 
 
 def near_addresses(config: Config) -> Callable[[str], bool]:
     """Whether many come from an address: this machine, trusted proxies, all nodes. Looks names up, so it may block."""
-    nodes = _addresses(url for urls in config.cluster.nodes.values() for url in urls)
+    cluster = config.cluster
+    nodes = _addresses([*(url for urls in cluster.nodes.values() for url in urls), *cluster.dial.values()])
     is_trusted = trusted(config.node.trusted_proxies)
     return lambda ip: is_this_machine(ip) or canonical_ip(ip) in nodes or is_trusted(ip)
 

@@ -17,6 +17,7 @@ def test_a_peer_is_suspect_before_any_lease_heard_of_through_it_can_run_out() ->
 
 SECRET = "a secret of the tests"
 LISTED: dict[str, tuple[str, ...]] = {"zone1": ("http://127.0.0.1:8080", "http://127.0.0.2:8080")}
+OLD = LISTED["zone1"][1]
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,11 @@ LISTED: dict[str, tuple[str, ...]] = {"zone1": ("http://127.0.0.1:8080", "http:/
         (ClusterSection(nodes=LISTED), ("127.0.0.1", "127.0.0.2")),
         (ClusterSection(nodes=LISTED, secret=SECRET), ()),
         (ClusterSection(nodes=LISTED, secrets=(SECRET,)), ()),
-        (ClusterSection(nodes=LISTED, secret=SECRET, dialects={LISTED["zone1"][1]: "rpc"}), ("127.0.0.2",)),
+        (ClusterSection(nodes=LISTED, secret=SECRET, dialects={OLD: "rpc"}), ("127.0.0.2",)),
+        (
+            ClusterSection(nodes=LISTED, secret=SECRET, dialects={OLD: "rpc"}, dial={OLD: "http://127.0.0.3:1"}),
+            ("127.0.0.2", "127.0.0.3"),
+        ),
     ],
 )
 def test_who_replicates_without_the_secret(cluster: ClusterSection, let_in: tuple[str, ...]) -> None:
