@@ -21,7 +21,7 @@ from .kinds import (
     of_group,
     of_rule,
 )
-from .writes.references import key_text
+from .writes.references import reference_to
 
 
 class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -48,7 +48,7 @@ class GroupSetting(Setting, kw_only=True):
 
 class RuleGroupSetting(Setting, kw_only=True):
     group: str | None = None
-    """The key of a group, or the name of one of the service."""
+    """The key of a group, or its id, or the name of one of the service."""
     weight: int | None = None
     """Left out: the weight that counts stays as it is, and is 5 for a new group."""
     region: str | None = None
@@ -123,7 +123,7 @@ def _rule(draft: Draft, rule: RouteRule) -> RuleSetting:
     return RuleSetting(
         service=rule.service_id,
         id=rule.name,
-        name=rule.title,
+        name=None if rule.title == rule.name else rule.title,
         strategy=_unless(rule.strategy, "weighted-round-robin"),
         status=rule.status,
         description=rule.description,
@@ -138,7 +138,9 @@ def _rule(draft: Draft, rule: RouteRule) -> RuleSetting:
 def _rule_group(draft: Draft, link: RouteRuleGroup) -> RuleGroupSetting:
     group = draft.by_id(GROUP, link.group_id)
     assert group is not None
-    return RuleGroupSetting(group=key_text(group), weight=link.weight, region=link.region_id, zone=link.zone_id)
+    return RuleGroupSetting(
+        group=reference_to(draft, group), weight=link.weight, region=link.region_id, zone=link.zone_id
+    )
 
 
 def _canary(canary: Canary) -> CanarySetting:

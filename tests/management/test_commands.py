@@ -1,6 +1,7 @@
 """The commands of operators: tables for people, JSON for scripts, and an effect on discovery."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,26 @@ def test_names_of_every_sort_are_understood(prompt: Prompt, name: str) -> None:
     prompt.says("canary", "set", name, "--ip", "10.0.0.1")
     assert prompt.json("canary", "show", name)["serviceId"] == name
     prompt.says("canary", "delete", name)
+
+
+def test_what_is_exported_is_applied_without_a_difference(prompt: Prompt, tmp_path: Path) -> None:
+    """The names go over the wire as people write them, with blanks around them, and come back as they are kept."""
+    world, file = prompt.world, tmp_path / "registry.toml"
+    for name in (*NAMES, ' "two" words \\ ', "b:c"):
+        group = prompt.then(partial(world.group, name, description=f" {name}\r\n", appId=f" {name} "))
+        prompt.says("groups", "tag", str(group["groupId"]), f" {name} = {name} ")
+        prompt.says("groups", "bind", str(group["groupId"]), name)
+        route_id = f"{world.service} {name}"
+        prompt.then(partial(world.rule, route_id, publish=False, name=f" {name} ", description=f" {name}\n"))
+        prompt.says("rules", "weigh", route_id, str(group["groupId"]), "7", "--near-zone", f" {name} ")
+    prompt.then(lambda: world.group("c", zoneId=f"{world.zone}:b"))
+    prompt.says("canary", "set", world.service, "--ip", "2001:DB8:0::1", "--ip", "10.1.2.3/8", "--group", " c ")
+    prompt.says("export", "--service", world.service, "-o", str(file))
+    assert prompt.says("apply", str(file), "--dry-run") == ["no difference"]
+    assert prompt.says("apply", str(file), "--prune") == ["no difference"]
+    exported = file.read_bytes()
+    prompt.says("export", "--service", world.service, "-o", str(file))
+    assert file.read_bytes() == exported
 
 
 def test_a_key_that_can_be_read_in_several_ways_makes_no_group(prompt: Prompt) -> None:

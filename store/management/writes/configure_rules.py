@@ -24,9 +24,9 @@ from ..records import key_of
 from .checks import identifier, optional, prose
 from .differences import Differences, changes, check_twins, keyword
 from .operator import Operator
-from .references import KEY_SEPARATOR, group_at, group_of_service, key_text
+from .references import KEY_CHARACTERS_MAX, KEY_SEPARATOR, group_at, group_of_service, key_text
 from .rule_groups import checked_weight, store_link, unbind_group
-from .rules import STRATEGIES, publish_rule, store_rule
+from .rules import STRATEGIES, checked_title, publish_rule, store_rule
 
 
 class RulesWork:
@@ -47,16 +47,17 @@ class RulesWork:
     def _rule(self, setting: RuleSetting, name: str) -> RouteRule:
         service, own = identifier(f"{name}.service", setting.service), identifier(f"{name}.id", setting.id)
         status = identifier(f"{name}.status", setting.status)
-        title = optional(f"{name}.name", setting.name)
         before = self._draft.get(ROUTE_RULE, key_of(service, own))
         held = None if before is None or before.deleted else before
+        # What is held stays as it is, also what no API would take today: other versions and the RPC API may have.
+        title = checked_title(setting.name, f"{name}.name") if held is None else _title(held, setting, name)
         wanted = RouteRule(
             service_id=service,
             name=own,
             description=prose(f"{name}.description", setting.description),
             status=keyword(f"{name}.status", status, (ACTIVE, INACTIVE), held, "status"),
             strategy=keyword(f"{name}.strategy", setting.strategy or WEIGHTED, STRATEGIES, held, "strategy"),
-            title=title if title not in ("", own) else None,
+            title=title,
         )
         rule = self._store(held, wanted)
         self._groups(rule, setting.groups, name)
@@ -67,8 +68,7 @@ class RulesWork:
             self._differences.note("+", "rule", rule_name(wanted))
             return store_rule(self._draft, self._who, wanted)
         fields = {"name": "title", "strategy": "strategy", "status": "status", "description": "description"}
-        plain = msgspec.structs.replace(before, title=before.title if before.title != before.name else None)
-        changed = changes(plain, wanted, fields)
+        changed = changes(before, wanted, fields)
         if not changed:
             return self._draft.put(ROUTE_RULE, before)
         self._differences.note("~", "rule", rule_name(before), changed)
@@ -98,7 +98,7 @@ class RulesWork:
                 store_link(self._draft, self._who, last)
 
     def _group(self, rule: RouteRule, setting: RuleGroupSetting, name: str) -> RouteRuleGroup:
-        text = identifier(f"{name}.group", setting.group)
+        text = identifier(f"{name}.group", setting.group, KEY_CHARACTERS_MAX)
         region = optional(f"{name}.region", setting.region) or None
         zone = optional(f"{name}.zone", setting.zone) or None
         if KEY_SEPARATOR in text:
@@ -108,7 +108,8 @@ class RulesWork:
         before = self._draft.get(ROUTE_RULE_GROUP, key_of(str(rule.rule_id), str(group.group_id)))
         wanted = before or RouteRuleGroup(route_rule_id=rule.rule_id, group_id=group.group_id)
         wanted = msgspec.structs.replace(wanted, region_id=region, zone_id=zone)
-        weight = checked_weight(f"{name}.weight", setting.weight)
+        is_held = before is not None and setting.weight == before.weight
+        weight = setting.weight if is_held else checked_weight(f"{name}.weight", setting.weight)
         if weight is not None and weight != wanted.weight:
             wanted = msgspec.structs.replace(wanted, weight=weight, unreleased_weight=weight)
         target = f"{rule_name(rule)} {key_text(group)}"
@@ -154,6 +155,13 @@ class RulesWork:
 def rule_name(rule: RouteRule) -> str:
     """A rule as messages name it."""
     return f"{rule.service_id} {rule.name}"
+
+
+def _title(held: RouteRule, setting: RuleSetting, name: str) -> str | None:
+    """The name for people: the one that is held when the document says so, or says nothing and it is the rule's id."""
+    if setting.name == held.title or (setting.name is None and held.title == held.name):
+        return held.title
+    return checked_title(setting.name, f"{name}.name")
 
 
 def _may_decide(rule: RouteRule) -> bool:

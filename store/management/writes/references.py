@@ -6,9 +6,11 @@ from ..draft import Draft
 from ..errors import Conflict, Invalid, NotFound
 from ..kinds import GROUP, ROUTE_RULE, Group, Kind, RouteRule, V, of_name, of_service
 from ..records import key_of
+from .checks import ID_CHARACTERS_MAX
 
 KEY_SEPARATOR = ":"
 KEY_PARTS = 4
+KEY_CHARACTERS_MAX = KEY_PARTS * (ID_CHARACTERS_MAX + 1)
 
 
 def key_text(group: Group) -> str:
@@ -33,6 +35,16 @@ def group_at(draft: Draft, text: str) -> Group:
     if not groups:
         raise NotFound(f"there is no group {text}")
     return groups[0]
+
+
+def reference_to(draft: Draft, group: Group) -> str:
+    """The key of a group, or its id when the key can be read as that of another one, too."""
+    key = key_text(group)
+    try:
+        group_at(draft, key)
+    except Invalid:
+        return str(group.group_id)
+    return key
 
 
 def group_of_service(

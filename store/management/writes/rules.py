@@ -17,7 +17,7 @@ from ..kinds import (
     of_rule,
     rule_key,
 )
-from .checks import identifier, items, one_of, prose, service_identifier
+from .checks import TEXT_CHARACTERS_MAX, identifier, items, one_of, optional, prose, service_identifier
 from .inputs import RuleInput
 from .operator import Operator, note
 
@@ -72,7 +72,7 @@ def create_rule(draft: Draft, who: Operator, given: RuleInput, *, title: str | N
     before = draft.get(ROUTE_RULE, rule_key(wanted))
     if before is not None and not before.deleted:
         raise Conflict(f"the service {wanted.service_id} has a route rule {wanted.name} already")
-    return store_rule(draft, who, msgspec.structs.replace(wanted, title=prose("name", title)))
+    return store_rule(draft, who, msgspec.structs.replace(wanted, title=checked_title(title)))
 
 
 def change_rule(
@@ -92,7 +92,7 @@ def change_rule(
         raise Invalid(f"status must be {ACTIVE} or {INACTIVE}, not {status!r}")
     changed = msgspec.structs.replace(
         rule,
-        title=rule.title if title is None else prose("name", title),
+        title=rule.title if title is None else checked_title(title),
         description=rule.description if description is None else prose("description", description),
         strategy=rule.strategy if strategy is None else checked_strategy(strategy),
         status=status or rule.status,
@@ -156,6 +156,11 @@ def _note(draft: Draft, who: Operator, before: RouteRule | None, after: RouteRul
         after=None if after is None or after.deleted else after,
         fields={"serviceId": rule.service_id, "name": rule.name, "status": rule.status},
     )
+
+
+def checked_title(title: str | None, name: str = "name") -> str | None:
+    """The name that people know, without the blanks around it; None when it is blank."""
+    return optional(name, title, TEXT_CHARACTERS_MAX) or None
 
 
 def checked_strategy(strategy: str, name: str = "strategy") -> str:
