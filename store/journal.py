@@ -49,7 +49,7 @@ class Journal:
         """Store all of it in one transaction, durable on return; raises `DatabaseProblem` having stored nothing.
 
         A record older than the stored one changes nothing, and neither does an audit that is stored already, so a
-        write may be repeated.
+        write may be repeated. A write of nothing at all finds out whether the disk takes anything.
         """
         record_values: list[Value] = []
         for record in records:
@@ -60,6 +60,8 @@ class Journal:
         with self._file.write() as connection:
             _RECORDS.execute(connection, record_values)
             _AUDITS.execute(connection, audit_values)
+            if not record_values and not audit_values:
+                _set_meta(connection, "probe", "")
 
     def redate(self, records: Sequence[Record]) -> None:
         """Give stored records these versions, which may be lower than those they have; durable on return."""

@@ -151,6 +151,14 @@ async def test_a_disk_that_takes_nothing_costs_management_writes_and_nothing_els
 
             await eventually(says_so)
             assert (await ready(node))["status"] == "up"
+            failures = await metric(node, "artemis_storage_failures_total")
+
+            async def tries_again() -> bool:
+                return await metric(node, "artemis_storage_failures_total") >= failures + 4
+
+            await eventually(tries_again)
+            assert await says_so(), "an attempt that writes nothing must not pass for a success"
+            assert "management: stored again" not in node.log()
             assert await metric(node, "artemis_storage_unavailable") >= 1
             assert await metric(node, "artemis_storage_failures_total") >= 1
             status = await rpc(node, "status/node", {})
