@@ -4,11 +4,9 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("node", "actors", "transport", "store", "cluster")
@@ -41,68 +39,94 @@ def parse(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=name_of)
-def test_a_module_begins_with_the_sentence_that_says_what_it_owns(file: Path) -> None:
-    assert ast.get_docstring(parse(file)), f"{name_of(file)} has no docstring"
+def uses_of_time(file: Path, *, names: set[str]) -> Iterator[str]:
+    """Where these functions of the module `time` are named."""
+    for node in ast.walk(parse(file)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="time"), attr=name) if name in names:
+                yield f":{node.lineno} uses time.{name}"
+            case _:
+                pass
 
 
-@pytest.mark.parametrize("file", SOURCES + TESTS, ids=name_of)
-def test_parts_are_imported_by_their_full_name(file: Path) -> None:
+def nobody(offends: Callable[[Path], Iterator[str]], files: Iterable[Path]) -> None:
+    """Fail with whatever is wrong in these files, each offence with its place."""
+    found = [f"{name_of(file)}{offence}" for file in files for offence in offends(file)]
+    assert not found, "\n".join(found)
+
+
+def test_a_module_begins_with_the_sentence_that_says_what_it_owns() -> None:
+    def silent(file: Path) -> Iterator[str]:
+        if not ast.get_docstring(parse(file)):
+            yield " has no docstring"
+
+    nobody(silent, SOURCES)
+
+
+def test_parts_are_imported_by_their_full_name() -> None:
     """`import store` works from a checkout, and would give every class a twin."""
-    for node in ast.walk(parse(file)):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [node.module or ""]
-        twins = [name for name in names if name.split(".")[0] in PARTS]
-        assert not twins, f"{name_of(file)}:{getattr(node, 'lineno', 0)} imports {twins[0]}; write artemis.{twins[0]}"
+
+    def twins(file: Path) -> Iterator[str]:
+        for node in ast.walk(parse(file)):
+            match node:
+                case ast.Import(names=aliases):
+                    names = [alias.name for alias in aliases]
+                case ast.ImportFrom(module=module, level=0):
+                    names = [module or ""]
+                case _:
+                    continue
+            for name in names:
+                if name.split(".")[0] in PARTS:
+                    yield f":{node.lineno} imports {name}; write artemis.{name}"
+
+    nobody(twins, SOURCES + TESTS)
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=name_of)
-def test_inside_a_part_imports_are_relative(file: Path) -> None:
-    own = f"artemis.{name_of(file).split('/')[0]}"
-    for node in ast.walk(parse(file)):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
-            inside = node.module == own or node.module.startswith(own + ".")
-            assert not inside, f"{name_of(file)}:{node.lineno} imports {node.module}"
+def test_inside_a_part_imports_are_relative() -> None:
+    def absolute(file: Path) -> Iterator[str]:
+        own = f"artemis.{name_of(file).split('/')[0]}"
+        for node in ast.walk(parse(file)):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+                if node.module == own or node.module.startswith(own + "."):
+                    yield f":{node.lineno} imports {node.module}"
+
+    nobody(absolute, SOURCES)
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=name_of)
-def test_only_a_boundary_catches_everything(file: Path) -> None:
-    for node in ast.walk(parse(file)):
-        if isinstance(node, ast.ExceptHandler):
-            broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")
-            if broad:
-                assert name_of(file) in MAY_CATCH_EVERYTHING, f"{name_of(file)}:{node.lineno} catches everything"
+def test_only_a_boundary_catches_everything() -> None:
+    def broad(file: Path) -> Iterator[str]:
+        for node in ast.walk(parse(file)):
+            match node:
+                case ast.ExceptHandler(type=None) | ast.ExceptHandler(type=ast.Name(id="Exception")):
+                    yield f":{node.lineno} catches everything"
+                case _:
+                    pass
+
+    nobody(broad, (file for file in SOURCES if name_of(file) not in MAY_CATCH_EVERYTHING))
 
 
-@pytest.mark.parametrize("file", SOURCES + TESTS, ids=name_of)
-def test_nobody_sleeps_on_the_thread(file: Path) -> None:
-    for node in ast.walk(parse(file)):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            assert (node.value.id, node.attr) != ("time", "sleep"), f"{name_of(file)}:{node.lineno}"
+def test_nobody_sleeps_on_the_thread() -> None:
+    nobody(partial(uses_of_time, names={"sleep"}), SOURCES + TESTS)
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=name_of)
-def test_functions_and_modules_fit_a_head(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    lines = text.count("\n")
-    assert lines <= MODULE_LINES_MAX, f"{name_of(file)} has {lines} lines"
-    for function in functions(ast.parse(text)):
-        length = (function.end_lineno or 0) - function.lineno + 1
-        assert length <= FUNCTION_LINES_MAX, f"{name_of(file)}:{function.lineno} {function.name} has {length} lines"
+def test_functions_and_modules_fit_a_head() -> None:
+    def large(file: Path) -> Iterator[str]:
+        lines = file.read_text(encoding="utf-8").count("\n")
+        if lines > MODULE_LINES_MAX:
+            yield f" has {lines} lines"
+        for function in functions(parse(file)):
+            length = (function.end_lineno or 0) - function.lineno + 1
+            if length > FUNCTION_LINES_MAX:
+                yield f":{function.lineno} {function.name} has {length} lines"
+
+    nobody(large, SOURCES)
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=name_of)
-def test_time_of_day_is_read_in_one_place_only(file: Path) -> None:
+def test_time_of_day_is_read_in_one_place_only() -> None:
     """Simulations have clocks of their own; whoever reads the machine's escapes them. The fast lane dates answers."""
     free = ("actors/clock.py", "transport/plans.py", "cluster/", "node/", "transport/client/")
-    if name_of(file).startswith(free):
-        return
-    for node in ast.walk(parse(file)):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
-            assert node.attr not in ("time", "time_ns"), f"{name_of(file)}:{node.lineno} reads the machine's clock"
+    bound = (file for file in SOURCES if not name_of(file).startswith(free))
+    nobody(partial(uses_of_time, names={"time", "time_ns"}), bound)
 
 
 def test_every_part_says_that_it_is_typed() -> None:
