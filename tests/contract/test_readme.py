@@ -27,7 +27,7 @@ def test_the_first_two_commands_run_a_node_and_the_tests(blocks: list[Block]) ->
 
 def test_ci_installs_and_tests_by_these_commands() -> None:
     """They take minutes and need an environment of their own, so CI runs them."""
-    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    ci = "".join((ROOT / ".ci" / name).read_text(encoding="utf-8") for name in ("environment", "run"))
     assert re.search(r"pip\"? install (--quiet )?\.$", ci, re.MULTILINE)
     assert re.search(r"pip install (--quiet )?-e '\.\[dev\]'$", ci, re.MULTILINE)
     assert re.search(r"^pytest\b", ci, re.MULTILINE)
