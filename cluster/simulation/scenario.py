@@ -30,6 +30,8 @@ class Scenario:
     lease_s: float = 10.0
     sweep_s: float = 0.25
     anti_entropy_s: float = 10.0
+    tombstone_s: float = 600.0
+    """How long removals are remembered. Shorter than faults last, and absences outlive them."""
     skew_max_ms: int = 400
     """Clocks are wrong by so much at most, in either direction; in half of the seeds they agree."""
     decision_s: float = 1.0
@@ -78,7 +80,7 @@ class Scenario:
     @property
     def tombstone_kept_ms(self) -> int:
         """Tombstones younger than this are held by everybody; the configuration says how long nobody forgets."""
-        return int((RegistrySection().tombstone_ttl_s - 60) * 1000)
+        return int(max(0.0, self.tombstone_s - 60) * 1000)
 
     def zone_of(self, number: int) -> str:
         return ZONES[number % len(ZONES)]
@@ -99,7 +101,9 @@ class Scenario:
         return Config(
             node=NodeSection(region=REGION, zone=self.zone_of(self.names.index(name)), id=name, url=self.url_of(name)),
             data=DataSection(directory=":memory:"),
-            registry=RegistrySection(lease_ttl_s=self.lease_s, sweep_interval_s=self.sweep_s),
+            registry=RegistrySection(
+                lease_ttl_s=self.lease_s, sweep_interval_s=self.sweep_s, tombstone_ttl_s=self.tombstone_s
+            ),
             rate_limits=RateLimitsSection(enabled=False),
             cluster=ClusterSection(
                 nodes=zones, secret="a secret of simulations", anti_entropy_interval_s=self.anti_entropy_s

@@ -7,15 +7,17 @@ import msgspec
 import pytest
 import trio
 
+from artemis.actors import membership
 from artemis.actors.broadcaster import Broadcaster
 from artemis.actors.conversation import Conversation
 from artemis.actors.frames import States
-from artemis.actors.membership import Membership
 from artemis.actors.outbox import Outbox
+from artemis.actors.readiness import Verdict
 from artemis.actors.reconciler import Reconciler, Round
 from artemis.actors.sweeper import LeaseSweeper
 from artemis.actors.teller import Teller
 from artemis.store.changes import ServiceChange
+from artemis.store.contacts import Contacts
 from artemis.store.instances import Instance, encode_instance
 from artemis.store.leases import Entry
 from artemis.store.management.draft import Draft
@@ -47,7 +49,7 @@ def expiry_is_replicated(patch: pytest.MonkeyPatch) -> None:
 
 def ready_at_once(patch: pytest.MonkeyPatch) -> None:
     """Pitfall 2: a node that starts reports up at once, and hands out what it has: nothing."""
-    patch.setattr(Membership, "_ready", lambda self, *, now_s: None if self.is_synchronised else "it has just started")
+    patch.setattr(membership, "judge", lambda *_, **__: Verdict(ready=True, reason="it has just started"))
 
 
 def nothing_repairs(patch: pytest.MonkeyPatch) -> None:
@@ -191,6 +193,15 @@ def registrations_that_change_nothing_only_renew(patch: pytest.MonkeyPatch) -> N
     patch.setattr(Registry, "register", register_changed)
 
 
+def absences_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    """A node that was away for longer than tombstones live offers what it knew, as if it had been there."""
+
+    def no_absence(self: Contacts, peer: str, **_: object) -> None:
+        return None
+
+    patch.setattr(Contacts, "absence", no_absence)
+
+
 def _no_anti_entropy(patch: pytest.MonkeyPatch) -> None:
     async def nothing(self: Reconciler, conversation: Conversation) -> Round:
         await trio.lowlevel.checkpoint()
@@ -219,5 +230,6 @@ FOUND = {
     "decisions": decisions_that_change_nothing_are_forgotten,
     "registrations": registrations_that_change_nothing_only_renew,
     "ranges": removals_without_a_key_mean_what_is_here,
+    "absences": absences_do_not_count,
 }
 """Bugs of our own, planted again, and one that every such system has had."""

@@ -28,9 +28,13 @@ CASES = [
 ]
 
 
-def search(first: int) -> Iterable[Result]:
+FORGETFUL = Scenario(tombstone_s=6.0)
+"""Removals are forgotten while nodes are away."""
+
+
+def search(first: int, scenario: Scenario) -> Iterable[Result]:
     """The results of seeds from the first on."""
-    return (simulate(seed, Scenario()) for seed in range(first, first + SEEDS_MAX))
+    return (simulate(seed, scenario) for seed in range(first, first + SEEDS_MAX))
 
 
 FOUND_CASES = [
@@ -52,12 +56,19 @@ def test_a_bug_of_our_own_would_be_found_again(name: str, checkers: set[str], fi
     see(FOUND[name], checkers, first)
 
 
-def see(plant: Callable[[pytest.MonkeyPatch], None], checkers: set[str], first: int) -> None:
+def test_a_node_that_was_away_for_longer_than_tombstones_live_would_be_seen_to_bring_back_the_dead() -> None:
+    see(FOUND["absences"], {"UnregisterSticks"}, 779, FORGETFUL)
+
+
+def see(
+    plant: Callable[[pytest.MonkeyPatch], None], checkers: set[str], first: int, scenario: Scenario | None = None
+) -> None:
     """The first seed that fails with the plant breaks one of these promises, and none without the plant."""
+    scenario = scenario or Scenario()
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)
-        failed = next((result for result in search(first) if not result.ok), None)
+        failed = next((result for result in search(first, scenario) if not result.ok), None)
     assert failed is not None, f"{SEEDS_MAX} seeds did not show it"
     assert failed.violations[0].checker in checkers, f"seed {failed.seed}: {failed.violations[0]}"
-    untouched = simulate(failed.seed, Scenario())
+    untouched = simulate(failed.seed, scenario)
     assert untouched.ok, f"seed {failed.seed} fails by itself: {untouched.violations[0]}"
