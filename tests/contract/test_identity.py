@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .building import SUCCESS, ids_of, instance, instances_of, key_of, lookup, place, register
+from .building import REST_SUCCESS, SUCCESS, ids_of, instance, instances_of, key_of, lookup, place, register
 from .nodes import REGION, NodeProcess
 from .sockets import CHANGES, WATCH, watching, websocket
 from .wire import REST, RPC, ask, encoded, get, post, rest, rpc
@@ -54,9 +54,9 @@ async def test_a_heartbeat_and_a_farewell_may_be_spelled_in_another_way(
     await register(node, instance(name.title(), "Inst1"))
     other: dict[str, Any] = instance(name.upper(), "INST1", regionId="LAB")
     body = {form: [other if form == "instances" else key_of(other)]}
-    assert (await rest(node, "registry/heartbeat", body))["responseStatus"] == SUCCESS
+    assert (await rest(node, "registry/heartbeat", body))["responseStatus"] == REST_SUCCESS
     assert await instances_of(node, name) == [instance(name.title(), "Inst1")]
-    assert (await rest(node, "registry/unregister", body))["responseStatus"] == SUCCESS
+    assert (await rest(node, "registry/unregister", body))["responseStatus"] == REST_SUCCESS
     assert await ids_of(node, name) == []
 
 
