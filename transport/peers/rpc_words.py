@@ -6,15 +6,14 @@ from artemis.actors.frames import Word
 from artemis.store.instances import LEGACY_KEY, Instance
 from artemis.store.leases import Entry
 
-from ..operations.rules import PEER_LIMITS
+from ..operations.rules import PEER_LIMITS, blank_among
 from .rpc_calls import NodeStatus
 
 
 def is_taken(instance: Instance) -> bool:
     """Whether an instance that the old node knows may be one of ours: its ids would end our links if they were none."""
-    if not instance.service_id or not instance.instance_id:
-        return False
-    return PEER_LIMITS.refuse(instance) is None
+    blank = blank_among(("serviceId", instance.service_id), ("instanceId", instance.instance_id))
+    return blank is None and PEER_LIMITS.refuse(instance) is None
 
 
 def can_register(status: NodeStatus) -> bool:
