@@ -22,7 +22,7 @@ StartNode = Callable[[Settings], NodeProcess]
 _numbers = count(1)
 
 
-@pytest.fixture(scope="session", params=[True, False], ids=["lane", "quart"])
+@pytest.fixture(params=[True, False], ids=["lane", "quart"])
 def fast_lane(request: pytest.FixtureRequest) -> bool:
     """Every rule of the contract holds with the fast lane and without."""
     switched_on: bool = request.param
@@ -30,15 +30,14 @@ def fast_lane(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def shared_node(fast_lane: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNode]:
-    """Gives out one running node per settings; they all end with the tests of their lane."""
+def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNode]:
+    """Gives out one running node per settings; they all end with the session, which has one set of them per process."""
     nodes: dict[str, NodeProcess] = {}
 
     def share(settings: Settings) -> NodeProcess:
         name = repr(settings)
         if name not in nodes:
-            lane: Settings = {"node": {"fast_lane": fast_lane}}
-            nodes[name] = NodeProcess(tmp_path_factory.mktemp("node"), merged(settings, lane))
+            nodes[name] = NodeProcess(tmp_path_factory.mktemp("node"), settings)
             nodes[name].start()
         assert nodes[name].is_running, nodes[name].log()
         return nodes[name]
@@ -52,6 +51,13 @@ def shared_node(fast_lane: bool, tmp_path_factory: pytest.TempPathFactory) -> It
     finally:
         for node in nodes.values():
             node.destroy()
+
+
+@pytest.fixture
+def shared_node(fast_lane: bool, shared_nodes: StartNode) -> StartNode:
+    """Gives out one running node per settings, of this lane."""
+    lane: Settings = {"node": {"fast_lane": fast_lane}}
+    return lambda settings: shared_nodes(merged(settings, lane))
 
 
 @pytest.fixture

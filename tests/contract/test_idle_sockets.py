@@ -5,14 +5,16 @@ from typing import Any, Final
 import pytest
 import trio
 
+from ..pace import paced
 from .conftest import StartNode
 from .nodes import NodeProcess
 from .sockets import ALL_CHANGES, CHANGES, HEARTBEAT, WATCH, handshake, shake_hands, text_frame, watching, websocket
 from .wire import ask, connected
 
 SCARCE: Final[Any] = {"limits": {"connections": 10}}
-IMPATIENT: Final[Any] = {"websocket": {"subscribe_timeout_s": 0.3}}
-PINGING: Final[Any] = {"websocket": {"ping_interval_s": 0.2, "pong_timeout_s": 0.3}}
+SUBSCRIBE_S: Final = paced(0.3)
+IMPATIENT: Final[Any] = {"websocket": {"subscribe_timeout_s": SUBSCRIBE_S}}
+PINGING: Final[Any] = {"websocket": {"ping_interval_s": paced(0.2), "pong_timeout_s": paced(0.3)}}
 
 
 async def hold(node: NodeProcess, task_status: trio.TaskStatus[int]) -> None:
@@ -34,7 +36,7 @@ async def test_idle_sockets_do_not_shut_out_health_checks(shared_node: StartNode
 async def test_a_socket_of_which_nothing_is_asked_is_closed(shared_node: StartNode, path: str) -> None:
     async with websocket(shared_node(IMPATIENT), path) as session:
         await session.ping()
-        assert await session.closed() == (1008, "nothing was asked of this session for 0.3 s")
+        assert await session.closed() == (1008, f"nothing was asked of this session for {SUBSCRIBE_S:g} s")
 
 
 async def test_a_socket_that_subscribed_stays(shared_node: StartNode, name: str) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ..node.running import RunningNode, running_node
+from ..node.running import RunningNode, killed_if_slow, running_node
 from ..pace import PATIENCE_S, paced
 from .walkthrough import DOCUMENTED_ADDRESS, ROOT
 
@@ -42,7 +42,8 @@ def program(name: str, node: RunningNode) -> Generator["subprocess.Popen[str]", 
 
 def line_of(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
-    return process.stdout.readline().rstrip()
+    with killed_if_slow(process):
+        return process.stdout.readline().rstrip()
 
 
 def test_the_client_sees_the_service_come_and_go(node: RunningNode) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..node.running import killed_if_slow
 from ..pace import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,8 @@ class Walkthrough:
             case "json":
                 output = self._programs[-1].stdout
                 assert output is not None
-                printed = output.readline()
+                with killed_if_slow(self._programs[-1]):
+                    printed = output.readline()
                 assert matches(block.text, printed), f"line {block.line} expects\n{block.text}\nand not\n{printed}"
             case _:
                 pass

@@ -44,7 +44,7 @@ def test_a_second_signal_does_not_wait_for_open_requests() -> None:
                 if "stopping" in line:
                     break
             node.process.send_signal(signal.SIGTERM)
-            assert node.process.wait(5) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+            assert node.process.wait(PATIENCE_S) in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 def test_a_port_in_use_is_one_clear_line_and_exit_code_5() -> None:

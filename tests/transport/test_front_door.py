@@ -4,6 +4,7 @@ Each request of `REFUSED` is followed by a DELETE that no server may take for a 
 """
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ import trio
 
 from artemis.transport.requests import Reply, Request, Route
 
-from .serving import ROOMY, ROUTES, Client, connected, message, serving
+from .serving import ROOMY, ROUTES, SHORT_S, Client, connected, message, serving
 
 HOT = message("POST", "/echo", b"[1]")
 COLD = message("POST", "/cold", b"[1]")
@@ -284,7 +285,7 @@ async def test_http_2_is_refused_in_words_and_closed(fast_lane: bool, first: byt
 async def test_slow_requests_have_the_same_deadlines_everywhere(
     fast_lane: bool, first: bytes, beginning: bytes, part: str
 ) -> None:
-    limits = ROOMY.__class__(header_timeout_s=0.2, body_timeout_s=0.2, linger_s=0.5)
+    limits = replace(ROOMY, header_timeout_s=SHORT_S, body_timeout_s=SHORT_S)
     async with serving(fast_lane=fast_lane, limits=limits) as server, connected(server) as client:
         if first:
             await client.send(first)

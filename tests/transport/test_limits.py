@@ -11,7 +11,20 @@ from artemis.transport import wire
 from artemis.transport.requests import Route
 
 from ..pace import paced
-from .serving import QUICK, ROOMY, ROUTES, Client, bomb, chunked, connected, eventually, large, message, serving
+from .serving import (
+    QUICK,
+    ROOMY,
+    ROUTES,
+    SHORT_S,
+    Client,
+    bomb,
+    chunked,
+    connected,
+    eventually,
+    large,
+    message,
+    serving,
+)
 
 SMALL = dataclasses.replace(ROOMY, body_bytes=10_000, header_bytes=4096)
 
@@ -156,7 +169,7 @@ async def test_idle_connections_beyond_the_bound_do_not_keep_others_out_for_long
 async def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setattr(wire, "SEND_BYTES_PER_S_MIN", 1_000_000_000)
     cold = Route("GET", "/large-and-cold", large, "large-and-cold")
-    limits = dataclasses.replace(ROOMY, send_timeout_s=0.2)
+    limits = dataclasses.replace(ROOMY, send_timeout_s=SHORT_S)
     async with serving(limits=limits, routes=[*ROUTES, cold]) as server, connected(server) as client:
         await client.send(message("GET", path))
         await eventually(lambda: server.statistics().connections > 0)

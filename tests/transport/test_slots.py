@@ -11,6 +11,7 @@ from artemis.transport.requests import Caller
 from artemis.transport.slots import Slots, is_this_machine, nearest
 from artemis.transport.sockets import BinarySocket, PeerRoute, Socket, SocketRoute
 
+from ..pace import PATIENCE_S, paced
 from .serving import ROOMY, connected, eventually, serving
 
 HANDSHAKE = {
@@ -111,7 +112,7 @@ async def test_no_socket_is_compressed(fast_lane: bool, path: str) -> None:
 
 
 async def test_a_silent_client_is_pinged_and_then_cut(fast_lane: bool) -> None:
-    limits = replace(ROOMY, websocket_ping_s=0.2, websocket_pong_s=0.3)
+    limits = replace(ROOMY, websocket_ping_s=paced(0.2), websocket_pong_s=paced(0.3))
     async with serving(fast_lane=fast_lane, sockets=SOCKETS, limits=limits) as server, connected(server) as client:
         assert (await client.ask("GET", "/ws", None, **HANDSHAKE)).status == 101
         assert await client.exactly(2) == b"\x89\x00"
@@ -121,7 +122,7 @@ async def test_a_silent_client_is_pinged_and_then_cut(fast_lane: bool) -> None:
 
 
 async def test_a_client_that_answers_pings_stays(fast_lane: bool) -> None:
-    limits = replace(ROOMY, websocket_ping_s=0.05, websocket_pong_s=5.0)
+    limits = replace(ROOMY, websocket_ping_s=paced(0.05), websocket_pong_s=PATIENCE_S)
     async with serving(fast_lane=fast_lane, sockets=SOCKETS, limits=limits) as server, connected(server) as client:
         assert (await client.ask("GET", "/ws", None, **HANDSHAKE)).status == 101
         for _ in range(5):
@@ -133,7 +134,7 @@ async def test_a_client_that_answers_pings_stays(fast_lane: bool) -> None:
 async def test_who_is_not_listened_to_is_not_silent(fast_lane: bool) -> None:
     """A session that does not read on, because its client does not take its answers, hears no pongs either."""
     busy = Busy()
-    limits = replace(ROOMY, websocket_ping_s=0.05, websocket_pong_s=0.05, websocket_queue=1)
+    limits = replace(ROOMY, websocket_ping_s=paced(0.05), websocket_pong_s=paced(0.05), websocket_queue=1)
     routes = [SocketRoute("/ws", busy.session, "ws")]
     async with serving(fast_lane=fast_lane, sockets=routes, limits=limits) as server, connected(server) as client:
         assert (await client.ask("GET", "/ws", None, **HANDSHAKE)).status == 101
@@ -142,7 +143,7 @@ async def test_who_is_not_listened_to_is_not_silent(fast_lane: bool) -> None:
         assert await client.exactly(2) == b"\x89\x00"
         await eventually(lambda: all(not conversation.wire.listens for conversation in server._conversations))
         opened_s = trio.current_time()
-        await eventually(lambda: trio.current_time() > opened_s + 0.5)
+        await eventually(lambda: trio.current_time() > opened_s + paced(0.5))
         assert server.statistics().silent == 0
         busy.may.set()  # now it is, and what it said before is heard; then it is silent
         await eventually(lambda: server.statistics().silent == 1)
