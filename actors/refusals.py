@@ -10,6 +10,7 @@ from typing import Final
 
 from .clock import Clock
 from .quoting import quoted
+from .seldom import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +46,13 @@ class RefusalWarnings:
     def __init__(self, peer: object, clock: Clock) -> None:
         self._peer = peer
         self._clock = clock
-        self._untold = 0
-        self._told_s: float | None = None
+        self._seldom = Seldom(WARNING_S)
 
     def refused(self, table: str, key: str, problem: str) -> None:
         """A row was not taken over."""
-        self._untold += 1
-        now_s = self._clock.now_s()
-        if self._told_s is not None and now_s - self._told_s < WARNING_S:
-            return
-        logger.warning(
-            "refused %d rows of %s, the last of %s with the key %s: %s",
-            self._untold, self._peer, quoted(table, 50), quoted(key, 100), quoted(problem),
-        )  # fmt: skip
-        self._untold, self._told_s = 0, now_s
+        count = self._seldom.due(self._clock.now_s())
+        if count:
+            logger.warning(
+                "refused %d rows of %s, the last of %s with the key %s: %s",
+                count, self._peer, quoted(table, 50), quoted(key, 100), quoted(problem),
+            )  # fmt: skip

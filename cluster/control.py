@@ -42,7 +42,7 @@ def request(state: State, action: str, **arguments: object) -> dict[str, object]
         raise StateError(f"{state.directory}: the cluster ended while it was asked")
     answer: object = json.loads(line)
     if not isinstance(answer, dict):
-        raise StateError(f"{state.directory}: this is no cluster")
+        raise StateError(f"{state.directory}: what answers there is not a cluster")
     if "error" in answer:
         raise ControlError(str(answer["error"]))
     return answer

@@ -61,7 +61,9 @@ class Topology:
                 raise TopologyError(f"two nodes have the {what} {twice!r}")
         for plan in self.nodes:
             if plan.name == CLIENTS or not plan.name.replace("-", "").replace("_", "").isalnum():
-                raise TopologyError(f"{plan.name!r} is no name for a node: letters, digits, dashes, not {CLIENTS!r}")
+                raise TopologyError(
+                    f"{plan.name!r} cannot name a node: use letters, digits and dashes, and not {CLIENTS!r}"
+                )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,24 +18,34 @@ class LimitsSection:
         int, Meta(ge=1024, le=1 << 20, description="Request line and headers together; more is answered 431.")
     ] = 32 * 1024
     header_timeout_s: Annotated[
-        float, Meta(ge=0.1, le=3600, description="Time from the first byte of a request to the end of its headers.")
+        float,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="Time from the first byte of a request to the end of its headers; longer is answered 408.",
+        ),
     ] = 10.0
     body_timeout_s: Annotated[
-        float, Meta(ge=0.1, le=3600, description="Time from the end of the headers to the end of the body.")
+        float,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="Time from the end of the headers to the end of the body; longer is answered 408.",
+        ),
     ] = 30.0
     idle_timeout_s: Annotated[
         float, Meta(ge=1, le=86_400, description="A connection without a request is closed after this time.")
     ] = 75.0
     connections: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Open connections; further ones are closed at once.")
+        int, Meta(ge=1, le=1_000_000, description="Open connections; further ones are answered 503 and closed.")
     ] = 10_000
     connections_per_address: Annotated[
         int,
         Meta(
             ge=1,
             le=1_000_000,
-            description="Connections, and WebSockets, of one address; further ones are answered 503. Not for this"
-            " machine, trusted proxies and the nodes of the cluster, from where many come.",
+            description="Connections, and WebSockets, from one address; further ones are answered 503. Does not apply"
+            " to this machine, trusted proxies and the nodes of the cluster: many clients may stand behind them.",
         ),
     ] = 1000
     reserved_connections: Annotated[
@@ -43,7 +53,8 @@ class LimitsSection:
         Meta(
             ge=0,
             le=1_000_000,
-            description="Of the connections, at most a tenth: kept for this machine, trusted proxies and other nodes.",
+            description="How many of the connections, at most a tenth, are kept for this machine, trusted"
+            " proxies and other nodes.",
         ),
     ] = 64
     websockets: Annotated[
@@ -116,7 +127,7 @@ class WebSocketSection:
         Meta(
             ge=0.1,
             le=86_400,
-            description="A socket that subscribes to nothing, or sends no heartbeat, for so long is closed (1008).",
+            description="A socket that subscribes to nothing, or sends no heartbeat, for this long is closed (1008).",
         ),
     ] = 60.0
     ping_interval_s: Annotated[
@@ -124,7 +135,7 @@ class WebSocketSection:
     ] = 25.0
     pong_timeout_s: Annotated[
         float,
-        Meta(ge=0.1, le=3600, description="A client that answers no ping, and says nothing, for so long is cut off."),
+        Meta(ge=0.1, le=3600, description="A client that is pinged and stays silent for this long is cut off."),
     ] = 20.0
     black_list_heartbeat: Annotated[
         tuple[str, ...], Meta(description="Peer addresses refused on the heartbeat WebSocket.")

@@ -80,7 +80,7 @@ def _access(config: Config) -> Iterator[Problem]:
             yield Problem("cors.origins", f"{origin!r} must look like https://host or be *")
     for proxy in config.node.trusted_proxies:
         if not _is_network(proxy):
-            yield Problem("node.trusted_proxies", f"{proxy!r} is no address or network such as 10.0.0.0/8")
+            yield Problem("node.trusted_proxies", f"{proxy!r} is not an address or a network such as 10.0.0.0/8")
     black_lists = {
         "websocket.black_list_heartbeat": config.websocket.black_list_heartbeat,
         "websocket.black_list_discovery": config.websocket.black_list_discovery,
@@ -89,7 +89,7 @@ def _access(config: Config) -> Iterator[Problem]:
     for key, addresses in black_lists.items():
         for address in addresses:
             if not _is_address(address):
-                yield Problem(key, f"{address!r} is no ip address")
+                yield Problem(key, f"{address!r} is not an IP address")
 
 
 def _is_base_url(text: str) -> bool:

@@ -65,8 +65,8 @@ def all_keys() -> Mapping[str, Key]:
 
 def show(key: Key, value: object) -> str:
     """The value as one short text for people; a secret is never shown."""
-    if key.secret:
-        return "***" if value else '""'
+    if key.secret and value:
+        return "***"
     match value:
         case bool():
             return "true" if value else "false"

@@ -43,7 +43,7 @@ def instance_problem(full_key: str, version: int, json: bytes | None, *, region_
     if (instance.region_id or "").lower() != region_key:
         return f"it is of the region {instance.region_id}"
     if not -(2**31) <= instance.port < 2**31:
-        return f"{instance.port} is no port number"
+        return f"the port {instance.port} is out of range"
     return None
 
 

@@ -74,7 +74,7 @@ class _Explainer:
         assert canary is not None
         listed = self._router.is_canary_caller(canary, self._asker.ip)
         caller = f"the caller {self._asker.ip} is {'' if listed else 'not '}on the white list"
-        kind = "a canary" if is_canary(entry, canary) else "no canary"
+        kind = "a canary" if is_canary(entry, canary) else "not a canary"
         if listed != is_canary(entry, canary) and entry.key in self._in_pool:
             return f"{caller} and this instance is {kind}, but there is no other instance to give"
         return f"{caller}, and this instance is {kind}"

@@ -59,7 +59,7 @@ class Chunks:
                 break
             line, position = data[position:end], end + 2
             if b"\n" in line or b"\r" in line:  # a line to some proxies, which would then see other requests than we
-                raise ClientError(400, "lines between the chunks end with CR LF")
+                raise ClientError(400, "the lines between chunks must end with CR LF")
             if self._part is _Part.SIZE:
                 self._begin_chunk(line)
             elif line:
@@ -69,14 +69,14 @@ class Chunks:
                 return True
         self._pending = data[position:]
         if len(self._pending) > (TRAILER_BYTES_MAX if self._part is _Part.TRAILER else CHUNK_LINE_BYTES_MAX):
-            raise ClientError(400, "a line between the chunks is too long")
+            raise ClientError(400, "a line between chunks is too long")
         return False
 
     def _begin_chunk(self, line: bytes) -> None:
         size, _, extensions = line.partition(b";")
         digits = size.rstrip(b" \t")
         if not 0 < len(digits) <= 8 or not HEX_DIGITS.issuperset(digits) or len(line) > CHUNK_LINE_BYTES_MAX:
-            raise ClientError(400, "a chunk does not begin with its size")
+            raise ClientError(400, "a chunk must begin with its size in hexadecimal digits")
         self._ignore(len(extensions))
         self._left = int(digits, 16)
         if len(self._body) + self._left > self._limit:
@@ -103,7 +103,9 @@ class Chunks:
     def _ignore(self, size: int) -> None:
         self._ignored_bytes += size
         if self._ignored_bytes > TRAILER_BYTES_MAX:
-            raise ClientError(400, f"more than {TRAILER_BYTES_MAX} bytes beside the chunks of the body")
+            raise ClientError(
+                400, f"the chunks of the body come with more than {TRAILER_BYTES_MAX} bytes of extensions and trailers"
+            )
 
 
 def encoding_of(value: bytes | None) -> bytes:

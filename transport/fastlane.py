@@ -168,7 +168,9 @@ class Conversation:
             elif plan.socket is not None and plan.refusal is None:
                 assert plan.head is not None
                 if len(data) > plan.size:  # RFC 6455, 4.1; the library would leave these bytes unread
-                    raise ClientError(400, "a client waits for the answer to its handshake before it says more")
+                    raise ClientError(
+                        400, "a client must wait for the answer to its opening handshake before it sends more"
+                    )
                 self.work()
                 return Departure(plan.socket, plan.head, data)
             else:

@@ -71,7 +71,7 @@ class FrameSocket:
                         await self._say(close.response())
                     raise SocketClosed(int(code), reason or "")
                 case TextMessage():
-                    await self._refuse(NO_TEXT, "only binary messages are spoken here")
+                    await self._refuse(NO_TEXT, "only binary messages are accepted here")
                 case event:
                     raise SocketClosed(reason=f"unexpected {type(event).__name__}")
 

@@ -81,7 +81,7 @@ def screen(raw: bytes | bytearray, start: int = 0) -> None:
         return  # as good, and five times as fast, for a whole head
     bare = _BARE.search(raw, max(0, start - 1))
     if bare is not None and not (bare.end() == len(raw) and raw.endswith(b"\r")):
-        raise ClientError(400, "lines of a request end with CR LF")
+        raise ClientError(400, "the lines of a request must end with CR LF")
 
 
 def parse_head(raw: bytes) -> Head:
@@ -123,11 +123,11 @@ def _request_line(raw: bytes) -> tuple[bytes, bytes]:
         raise ClientError(400, "not a valid HTTP/1.1 request: its first line is not METHOD /path HTTP/1.1")
     method, target, major, minor = line.groups()
     if (major, minor) not in ((b"1", b"1"), (b"1", b"0")):
-        raise ClientError(505, f"HTTP/{major.decode()}.{minor.decode()} is not spoken here, only HTTP/1.1")
+        raise ClientError(505, f"HTTP/{major.decode()}.{minor.decode()} is not supported; use HTTP/1.1")
     if method not in METHODS:
-        raise ClientError(501, f"the method {method[:32].decode()} is not known here")
+        raise ClientError(501, f"the method {method[:32].decode()} is not supported")
     if b"#" in target:
-        raise ClientError(400, "a fragment is not for servers")
+        raise ClientError(400, "the target of a request must not have a fragment (#)")
     return method, target
 
 
@@ -137,10 +137,10 @@ def _origin_form(method: bytes, target: bytes, headers: list[Header]) -> bytes:
         return target
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
-        raise ClientError(400, "the target of a request is a path that begins with a slash")
+        raise ClientError(400, "the target of a request must be a path that begins with a slash")
     authority, rest = absolute.groups()
     if authority.lower() != next((value for name, value in headers if name == b"host"), b"").lower():
-        raise ClientError(400, "the target of the request names another host than its Host header")
+        raise ClientError(400, "the target of the request and its Host header name different hosts")
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
@@ -158,11 +158,11 @@ def _refuse_ambiguity(head: Head) -> None:
     if hosts > 1 or (hosts == 0 and not head.http_1_0):
         raise ClientError(400, "exactly one Host header is required")
     if hosts and not _HOST.fullmatch(head.header(b"host") or b""):
-        raise ClientError(400, "the Host header is no name or address with a port")
+        raise ClientError(400, "the Host header must be a name or an address, with or without a port")
     if head.chunked:
         if head.http_1_0:
-            raise ClientError(400, "HTTP/1.0 has no Transfer-Encoding")
+            raise ClientError(400, "Transfer-Encoding is not allowed in HTTP/1.0")
         if head.tokens(b"transfer-encoding") != {b"chunked"}:
-            raise ClientError(501, "the only Transfer-Encoding understood is chunked")
+            raise ClientError(501, "the only supported Transfer-Encoding is chunked")
     if b"expect" in names and head.tokens(b"expect") - {b"100-continue"}:
-        raise ClientError(417, "the only expectation understood is 100-continue")
+        raise ClientError(417, "the only supported expectation is 100-continue")

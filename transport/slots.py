@@ -49,11 +49,11 @@ class Slots:
         """A connection from this address; the reason when there is no place for it. `leave` gives the place back."""
         if not self._is_near(ip):
             if self._connections >= self._strangers_max:
-                return "this node has too many connections"
+                return "this node has too many connections (limits.connections)"
             if self._by_address.get(ip, 0) >= self._address_max:
                 return f"this node has {self._address_max} connections from {ip} (limits.connections_per_address)"
         elif self._connections >= self._connections_max:
-            return "this node has too many connections"
+            return "this node has too many connections (limits.connections)"
         self._connections += 1
         self._by_address[ip] += 1
         return None
@@ -68,7 +68,7 @@ class Slots:
         if self._sockets >= self._sockets_max:
             return f"this node has {self._sockets_max} WebSockets (limits.websockets)"
         if self._sockets_by_address.get(address, 0) >= self._address_max and not self._is_near(address):
-            return f"this node has {self._address_max} WebSockets of {address} (limits.connections_per_address)"
+            return f"this node has {self._address_max} WebSockets from {address} (limits.connections_per_address)"
         self._sockets += 1
         self._sockets_by_address[address] += 1
         return None

@@ -34,7 +34,7 @@ def check_handshake(head: Head) -> ClientError | None:
         return ClientError(400, "this is not the opening handshake of a WebSocket")
     if head.header(b"sec-websocket-version") != b"13":
         version = ((b"Sec-WebSocket-Version", b"13"),)
-        return ClientError(426, "only version 13 of WebSocket is spoken here", headers=version)
+        return ClientError(426, "only version 13 of the WebSocket protocol is supported", headers=version)
     return None
 
 

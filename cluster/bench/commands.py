@@ -22,7 +22,7 @@ def _choose(_: click.Context, __: click.Parameter, text: str | None) -> list[str
     names = list(FAMILIES) if text is None else [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in FAMILIES:
-            raise click.BadParameter(f"there are no rows {name!r}; there are: {', '.join(FAMILIES)}")
+            raise click.BadParameter(f"there are no rows {name!r}; choose from: {', '.join(FAMILIES)}")
     return names
 
 

@@ -53,7 +53,7 @@ def loaded(file: Path | None, settings: Sequence[str], flags: Mapping[str, str |
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator:
-            raise Failure(USAGE, f"--set: {setting!r} is no KEY=VALUE")
+            raise Failure(USAGE, f"--set: {setting!r} does not look like SECTION.KEY=VALUE")
         values[key.strip()] = value
         names[key.strip()] = "--set"
     for flag, (key, _, _) in FLAGS.items():

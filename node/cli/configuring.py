@@ -71,7 +71,7 @@ def apply(
 ) -> None:
     """Bring groups, tags, members, rules and canaries to what FILE says: all of it at once, or nothing.
 
-    Shows what differed: + created, ~ changed, - removed, ? not in FILE. What is as FILE says is left alone, so applying
+    Shows what differed: + created, ~ changed, - removed, ? not in FILE. What is as FILE says stays so, and applying
     a file twice changes nothing. Services that FILE does not mention are not looked at.
 
     \b

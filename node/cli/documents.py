@@ -22,9 +22,9 @@ def read_document(name: str, text: bytes) -> Configuration:
     try:
         document = tomllib.loads(text.decode())
     except UnicodeDecodeError:
-        raise Failure(USAGE, f"{name}: this is not UTF-8") from None
+        raise Failure(USAGE, f"{name}: not valid UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise Failure(USAGE, f"{name}: this is no TOML: {error}") from None
+        raise Failure(USAGE, f"{name}: not valid TOML: {error}") from None
     try:
         return msgspec.convert(document, Configuration)
     except msgspec.ValidationError as error:

@@ -143,4 +143,4 @@ def _time_ms(flag: str, text: str, now_s: float) -> int:
     try:
         return max(0, int(datetime.fromisoformat(text.strip()).timestamp() * 1000))
     except (ValueError, OverflowError):
-        raise Failure(USAGE, f"{flag}: {text!r} is no time such as 2h or 2026-01-31T12:00") from None
+        raise Failure(USAGE, f"{flag}: {text!r} is not a time such as 2h or 2026-01-31T12:00") from None

@@ -118,7 +118,7 @@ def checked_key(text: str) -> str:
     """What names a group: its key, in which names may have colons of their own, or its id."""
     parts = text.split(":")
     if not text.strip().isdecimal() and (len(parts) < 4 or not all(part.strip() for part in parts)):
-        raise Failure(USAGE, f"{text!r} is no key of a group: it looks like {KEY}")
+        raise Failure(USAGE, f"{text!r} is not the key of a group, which looks like {KEY}")
     return text
 
 
@@ -135,7 +135,7 @@ def pairs_of(texts: Sequence[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for (name, separator, value), text in zip(pairs, texts, strict=True):
         if not (name.strip() and separator and value.strip()):
-            raise Failure(USAGE, f"{text!r} is no NAME=VALUE")
+            raise Failure(USAGE, f"{text!r} does not look like NAME=VALUE")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

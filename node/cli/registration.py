@@ -65,7 +65,7 @@ def register(
     """
     parts = urlsplit(instance_url)
     if not parts.hostname:
-        raise Failure(USAGE, f"--at: {instance_url!r} is no url such as http://10.0.0.1:9000/")
+        raise Failure(USAGE, f"--at: {instance_url!r} is not a url such as http://10.0.0.1:9000/")
     entries = _metadata(metadata)
     place = ask_http(urls, _place)
     instance = Instance(
@@ -137,5 +137,5 @@ def _metadata(entries: Sequence[str]) -> dict[str, str | None] | None:
     pairs = [entry.partition("=") for entry in entries]
     for name, separator, _ in pairs:
         if not name or not separator:
-            raise Failure(USAGE, f"--metadata: {name!r} is no NAME=VALUE")
+            raise Failure(USAGE, f"--metadata: {name!r} does not look like NAME=VALUE")
     return {name: value for name, _, value in pairs} or None

@@ -149,7 +149,7 @@ def test_what_nothing_matches_is_warned_about(prompt: Prompt) -> None:
 
 def test_pulling_out_what_cannot_be_named_is_refused(prompt: Prompt) -> None:
     assert prompt.fails(2, "pull-out", "group", "blue") == (
-        "'blue' is no key of a group: it looks like SERVICE:REGION:ZONE:NAME"
+        "'blue' is not the key of a group, which looks like SERVICE:REGION:ZONE:NAME"
     )
     key = f"{prompt.key}:unheard-of"
     assert prompt.fails(1, "pull-out", "group", key) == f"there is no group {key}"
@@ -194,7 +194,7 @@ def test_instances_are_bound_to_a_group_all_or_none(prompt: Prompt) -> None:
 
 
 def test_what_is_no_tag_is_told(prompt: Prompt) -> None:
-    assert prompt.fails(2, "groups", "tag", f"{prompt.key}:blue", "team") == "'team' is no NAME=VALUE"
+    assert prompt.fails(2, "groups", "tag", f"{prompt.key}:blue", "team") == "'team' does not look like NAME=VALUE"
 
 
 def test_options_of_the_list_do_not_get_lost_before_another_command(prompt: Prompt) -> None:
@@ -290,7 +290,7 @@ def test_the_audit_log_is_shown_newest_first(prompt: Prompt) -> None:
 
 @pytest.mark.parametrize("text", ["yesterday", "2h30m", "1y", ""])
 def test_a_time_that_is_none_is_told(prompt: Prompt, text: str) -> None:
-    assert prompt.fails(2, "audit", "--since", text).startswith(f"--since: {text!r} is no time such as 2h or ")
+    assert prompt.fails(2, "audit", "--since", text).startswith(f"--since: {text!r} is not a time such as 2h or ")
 
 
 def test_an_answer_is_explained(prompt: Prompt) -> None:

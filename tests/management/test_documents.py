@@ -213,7 +213,7 @@ def test_a_document_that_cannot_be_applied_whole_is_not_applied_at_all(prompt: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a\nb", "standard input: this is no TOML: Expected '=' after a key in a key/value pair (at line 1, column 2)"),
+        ("a\nb", "standard input: not valid TOML: Expected '=' after a key in a key/value pair (at line 1, column 2)"),
         ("[[group]]", "standard input: the file: Object contains unknown field `group`"),
         ('[[rules]]\nid = "a"\nweights = []', "standard input: rules[0]: Object contains unknown field `weights`"),
         (

@@ -85,7 +85,7 @@ async def test_status_canary_and_rule_are_told_apart(world: World) -> None:
     assert answer["routeRule"] == {"routeId": f"{world.service}-r", "strategy": "weighted-round-robin"}
     assert answer["canary"] is True
     (only,) = answer["instances"]
-    assert only["reason"] == "the caller 10.1.1.1 is on the white list, and this instance is no canary"
+    assert only["reason"] == "the caller 10.1.1.1 is on the white list, and this instance is not a canary"
 
 
 async def test_asking_turns_no_wheel_and_tells_the_very_next_answer(world: World) -> None:

@@ -267,7 +267,7 @@ async def test_http_2_is_refused_in_words_and_closed(fast_lane: bool, first: byt
         await client.send(preface)
         answer = await client.answer()
         assert (answer.status, answer.header("connection")) == (505, "close")
-        assert answer.json["message"] == "HTTP/2.0 is not spoken here, only HTTP/1.1"
+        assert answer.json["message"] == "HTTP/2.0 is not supported; use HTTP/1.1"
         assert await client.ended()
 
 

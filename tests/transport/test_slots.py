@@ -64,9 +64,9 @@ def test_one_address_has_a_bound_and_others_have_places() -> None:
 def test_the_last_places_are_for_this_machine_peers_and_proxies() -> None:
     places = slots(reserved_connections=10, connections_per_address=1000)
     assert [places.take(f"10.0.0.{n}") for n in range(90)] == [None] * 90
-    assert places.take("10.0.1.1") == "this node has too many connections"
+    assert places.take("10.0.1.1") == "this node has too many connections (limits.connections)"
     assert [places.take("127.0.0.1") for _ in range(10)] == [None] * 10
-    assert places.take("127.0.0.1") == "this node has too many connections"
+    assert places.take("127.0.0.1") == "this node has too many connections (limits.connections)"
 
 
 def test_many_come_from_where_many_stand() -> None:

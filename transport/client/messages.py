@@ -104,4 +104,4 @@ def read(kind: type[M], body: bytes | str) -> M:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Incomprehensible(f"the answer is no {kind.__name__}: {error}") from None
+        raise Incomprehensible(f"the answer is not a valid {kind.__name__}: {error}") from None

@@ -51,7 +51,9 @@ class CallerGuard:
                 return handler(request)
             if in_rpc_shape:
                 return failure("rate-limited", RATE_LIMITED_MESSAGE, loose=request.loose)
-            raise ClientError(429, "this address asks too often", headers=RETRY_AFTER)
+            raise ClientError(
+                429, "this address has sent too many requests (rate_limits.per_client)", headers=RETRY_AFTER
+            )
 
         return cast("Handler", guarded)
 

@@ -40,7 +40,7 @@ class InstanceLimits:
             if value is not None and (len(value) > self.url_characters or not value.isprintable()):
                 return "bad-request", _explain(name, value, self.url_characters)
         if not -(2**31) <= instance.port < 2**31:
-            return "bad-request", f"port {instance.port} is no port number"
+            return "bad-request", f"port {instance.port} is out of range"
         return self._refuse_metadata(instance.metadata) if instance.metadata else None
 
     def _refuse_metadata(self, metadata: dict[str, str | None]) -> Refusal | None:

@@ -179,7 +179,7 @@ class RpcCalls:
         try:
             return decode(answer, response.content, any_size=True)
         except ClientError as error:
-            raise RpcFailed(f"an answer that is none: {error.message}") from None
+            raise RpcFailed(f"not a valid answer: {error.message}") from None
 
 
 def open_client(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
