@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from artemis.cluster.processes import free_ports
+
 from .conftest import StartNode
 from .deviations import BETTER
 from .flavours import OPEN
@@ -83,7 +85,9 @@ async def test_a_node_that_is_still_starting_answers_as_it_was_captured(start_no
     silent.listen()
     try:
         peer = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        node = start_node({"node": {"fast_lane": fast_lane}, "cluster": {"nodes": {"zone1": [peer]}}})
+        (port,) = free_ports(1)
+        nodes = {"zone1": [f"http://127.0.0.1:{port}", peer]}
+        node = start_node({"node": {"fast_lane": fast_lane, "port": port}, "cluster": {"nodes": nodes}})
         answer = await get(node, "/artemis/api/status/node.json")
         assert answer == expected(STARTING, node)
         for name in ("registry/heartbeat", "registry/register", "registry/unregister"):

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 import pytest
 
+from artemis.cluster.processes import free_ports
+
 from .building import PARTIAL, SUCCESS, instance, register
 from .conftest import StartNode
 from .flavours import BUSY, FORCED_DOWN
@@ -255,8 +257,9 @@ async def test_nodes_have_an_id_and_a_place(node: NodeProcess) -> None:
 
 
 async def test_a_configured_peer_that_was_never_heard_of_has_an_id_too(start_node: StartNode) -> None:
-    nodes = {"cluster": {"nodes": {ZONE: ["http://127.0.0.1:1"]}}}
-    answer = await call(start_node(nodes), "status/cluster", {}, Nodes)
+    (port,) = free_ports(1)
+    nodes = {ZONE: [f"http://127.0.0.1:{port}", "http://127.0.0.1:1"]}
+    answer = await call(start_node({"node": {"port": port}, "cluster": {"nodes": nodes}}), "status/cluster", {}, Nodes)
     assert {"127.0.0.1:1"} < {found.node_id for found in answer.nodes_status}
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from artemis.cluster.processes import free_ports
+
 from .building import PARTIAL, SUCCESS, fails_with, ids_of, instance, instances_of, place, register
 from .conftest import StartNode
 from .flavours import FORCED_DOWN, GUARDED, SECRET, STRICT
@@ -138,7 +140,10 @@ async def test_where_there_is_a_secret_only_nodes_that_cannot_send_it_replicate_
 ) -> None:
     """To be at the address of a listed node is proof enough for nodes of the original system only."""
     listed = "http://127.0.0.1:9"
-    node = start_node({"cluster": {"secret": SECRET, "nodes": {"zone1": [listed]}, "dialects": {listed: dialect}}})
+    (port,) = free_ports(1)
+    nodes = {"zone1": [f"http://127.0.0.1:{port}", listed]}
+    cluster = {"secret": SECRET, "nodes": nodes, "dialects": {listed: dialect}}
+    node = start_node({"node": {"port": port}, "cluster": cluster})
     body = encoded({"instances": [instance(name)]})
     answer = await ask(node, "POST", f"{RPC}/replication/registry/register.json", body)
     assert answer.status == status
