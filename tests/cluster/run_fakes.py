@@ -20,7 +20,7 @@ run_in_foreground(
     State(Path(sys.argv[1])),
     secret="correct horse battery",
     with_client_proxies=False,
-    timeout_s=20.0,
+    timeout_s=600.0,
     keep=False,
     is_json=True,
     command=fake_command,

@@ -27,6 +27,7 @@ from artemis.cluster.topology import encode_toml
 
 from ..contract.waiting import eventually
 from ..contract.wire import Address, Connection, connected, encoded
+from ..pace import PATIENCE_S
 
 ROUNDS: Final = int(os.environ.get("CRASH_ROUNDS", "10"))
 SEED: Final = int(os.environ.get("CRASH_SEED", "20"))
@@ -102,7 +103,7 @@ def forge() -> "Iterator[subprocess.Popen[str]]":
         yield process
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 class NodeGone(Exception):

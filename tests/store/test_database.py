@@ -15,6 +15,8 @@ from artemis.store.management.records import Audit, Record
 from artemis.store.snapshot import RUNS_MAX, Past
 from artemis.store.sqlite import ROWS_MAX, DatabaseProblem, RowStatement, check
 
+from ..pace import PATIENCE_S
+
 VERSION = 1_760_000_000_000 << 48 | 7 << 32 | 99
 
 
@@ -168,7 +170,11 @@ def test_a_second_process_is_told_who_has_the_directory(tmp_path: Path) -> None:
     )
     with open_database(tmp_path):
         answer = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=30
+            [sys.executable, "-c", program, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE_S,
         )
     assert answer.stdout.startswith(f"{tmp_path}: the data directory is in use by process {os.getpid()}. Stop")
 

@@ -15,6 +15,8 @@ import apsw
 
 from artemis.store.database import INSTANCES_NAME, MANAGEMENT_NAME, open_database
 
+from ..pace import PATIENCE_S
+
 ROUNDS = int(os.environ.get("ARTEMIS_CRASH_ROUNDS", "25"))
 SEED = int(os.environ.get("ARTEMIS_CRASH_SEED", str(random.randrange(1 << 32))))
 LIFE_MAX_S = 0.12
@@ -56,7 +58,7 @@ class Victim:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        assert self._process.wait(timeout=10) == 0
+        assert self._process.wait(timeout=PATIENCE_S) == 0
         self._process.stdout.close()
 
 

@@ -12,6 +12,8 @@ from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 from artemis.cluster.bench.http import Address, BenchFailed
 from artemis.cluster.bench.subscribers import arrivals_s, open_subscribers
 
+from ...pace import PATIENCE_S
+
 
 async def _converse(request: WebSocketRequest) -> None:
     """Answer a subscription with a snapshot, then push what the service is called."""
@@ -46,11 +48,11 @@ def open_server() -> Generator[Address]:
 
     thread = threading.Thread(target=trio.run, args=(serve,), daemon=True)
     thread.start()
-    assert ready.wait(5)
+    assert ready.wait(PATIENCE_S)
     yield ("127.0.0.1", ports[0])
     token, scope = scopes[0]
     token.run_sync_soon(scope.cancel)
-    thread.join(5)
+    thread.join(PATIENCE_S)
 
 
 def test_every_subscriber_is_heard_once() -> None:

@@ -8,7 +8,7 @@ import trio
 
 from ...contract.waiting import eventually
 from ...contract.wire import post
-from ...pace import paced
+from ...pace import PATIENCE_S, paced
 from .clients import REGISTER, UNREGISTER, instance
 from .clusters import LEASE_S, SWEEP_S, Place, open_real, while_time_passes
 from .observers import ids_at
@@ -46,7 +46,7 @@ async def test_what_was_removed_while_a_node_was_off_for_long_is_served_by_nobod
         await while_time_passes(TOMBSTONE_S + 7)
         assert (await cluster.metrics("a"))["artemis_instances"] == 1
         cluster.begin("b")
-        with trio.fail_after(40):
+        with trio.fail_after(PATIENCE_S):
             assert await first_answer(b) == {"there"}
         with trio.move_on_after(3 * LEASE_S):
             while True:
@@ -64,7 +64,7 @@ async def test_restarts_in_a_row_serve_the_dead_for_one_lease_of_grace_in_all(tm
         for _ in range(5):
             cluster.launcher.kill("a")
             cluster.begin("a")
-            with trio.fail_after(40):
+            with trio.fail_after(PATIENCE_S):
                 await first_answer(a)
             with trio.move_on_after(LEASE_S / 2):
                 while "dead" in (await ids_at(a, SERVICE) or ()):
@@ -86,7 +86,7 @@ async def test_a_killed_node_takes_its_suspects_over_and_ends_them_with_the_othe
         await while_time_passes(2 * LEASE_S)
         assert await ids_at(cluster["a"], SERVICE) == await ids_at(cluster["c"], SERVICE) == names
         cluster.begin("b")
-        with trio.fail_after(40):
+        with trio.fail_after(PATIENCE_S):
             assert await first_answer(cluster["b"]) == names
         for place in cluster.places.values():
             await eventually(partial(_serves, place, set()))

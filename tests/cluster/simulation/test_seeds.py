@@ -17,6 +17,8 @@ from artemis.cluster.simulation.scenario import Scenario
 from artemis.cluster.simulation.seeds import failure_text
 from artemis.cluster.simulation.simulation import simulate
 
+from ...pace import PATIENCE_S
+
 FIRST = int(os.environ.get("ARTEMIS_FIRST_SEED", "1"))
 SEEDS = int(os.environ.get("ARTEMIS_SIMULATED_SEEDS", "60"))
 SEEDS_PER_TEST = 20
@@ -62,5 +64,5 @@ def test_a_seed_does_the_same_in_another_process(hash_seed: str) -> None:
     """Whatever order that process keeps its sets in."""
     command = [sys.executable, "-c", FINGERPRINT]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=100)
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=3 * PATIENCE_S)
     assert found.stdout.strip() == simulate(5, Scenario()).fingerprint
