@@ -91,6 +91,12 @@ BETTER: Final[dict[str, Deviation]] = {
         "no client sends it, and Python has no decoder that could be bounded",
         "test_an_encoding_that_nobody_speaks_is_415_and_says_which_are",
     ),
+    "all-services": Deviation(
+        "registers a service called *",
+        "refuses it",
+        "* means all services to whoever subscribes",
+        "test_no_service_is_called_like_all_of_them",
+    ),
     # Who may do what
     "peers": Deviation(
         "the replication endpoints are open to everybody",
@@ -129,7 +135,19 @@ BETTER: Final[dict[str, Deviation]] = {
         "less to wait for, and nothing to be gained where clients resume by revision",
         "test_sessions_end_at_their_age_however_busy_they_are_and_watches_do_not",
     ),
+    "silent-sessions": Deviation(
+        "keeps a WebSocket of which nothing is asked, or whose client is gone, until its age ends it",
+        "closes the one with 1008 after a minute, and cuts the other when it answers no ping",
+        "sockets that nobody uses must not take the places of others",
+        "test_a_socket_of_which_nothing_is_asked_is_closed",
+    ),
     # What answers hold
+    "reach": Deviation(
+        "says success to an operation, whatever it is about",
+        "says in a header how many instances of how many services it hits, and refuses the region of another cluster",
+        "who mistypes a zone or a region must learn it at once",
+        "test_rpc_answers_say_it_in_a_header",
+    ),
     "extra-fields": Deviation(
         "leases hold what the original knows of them; cluster.json a count and the states",
         "leases also tell which are overdue, services which are protected, cluster.json whether nodes agree, and it and"
