@@ -58,11 +58,10 @@ _IDLE = Phase.IDLE
 
 
 class Departure(NamedTuple):
-    """A WebSocket that is about to be opened, and all bytes from the first of its handshake on."""
+    """A WebSocket that is about to be opened."""
 
     route: SocketRoute | PeerRoute
     head: Head
-    unread: bytes
 
 
 class Conversation:
@@ -172,7 +171,7 @@ class Conversation:
                         400, "a client must wait for the answer to its opening handshake before it sends more"
                     )
                 self.work()
-                return Departure(plan.socket, plan.head, data)
+                return Departure(plan.socket, plan.head)
             else:
                 data = await self._answer_slowly(plan, data)
                 if self._closing:

@@ -17,6 +17,8 @@ from .errors import ClientError, Header
 METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 HEADERS_MAX: Final = 100
 """Header lines of one request. More are answered 431."""
+LENGTH_DIGITS_MAX: Final = 20
+"""As many as 2^64 has. More, zeros in front included, are a 400."""
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/([0-9])\.([0-9])\r\n")
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -147,6 +149,8 @@ def _origin_form(method: bytes, target: bytes, headers: list[Header]) -> bytes:
 def _length(headers: list[Header]) -> int:
     for name, value in headers:
         if name == b"content-length":
+            if len(value) > LENGTH_DIGITS_MAX:
+                raise ClientError(400, f"a Content-Length has at most {LENGTH_DIGITS_MAX} digits")
             return int(value)
     return 0
 
@@ -162,7 +166,7 @@ def _refuse_ambiguity(head: Head) -> None:
     if head.chunked:
         if head.http_1_0:
             raise ClientError(400, "Transfer-Encoding is not allowed in HTTP/1.0")
-        if head.tokens(b"transfer-encoding") != {b"chunked"}:
+        if (head.header(b"transfer-encoding") or b"").lower() != b"chunked":
             raise ClientError(501, "the only supported Transfer-Encoding is chunked")
     if b"expect" in names and head.tokens(b"expect") - {b"100-continue"}:
         raise ClientError(417, "the only supported expectation is 100-continue")

@@ -28,7 +28,7 @@ from .sessions import OpenSockets
 from .slots import Near, Slots, is_this_machine, nearest
 from .sockets import GOING_AWAY, PeerRoute, SocketRoute
 from .unsent import Unsent
-from .upgrades import serve_socket
+from .upgrades import plain_handshake, serve_socket
 from .wire import Wire
 
 logger = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class Server:
 
     async def _open_socket(self, conversation: Conversation, departure: Departure) -> None:
         wire, route = conversation.wire, departure.route
-        wire.unread(departure.unread)
+        wire.unread(plain_handshake(departure.head))
         caller = Caller(conversation.caller.ip, forwarded_for(departure.head.headers))
         if not route.admits(caller):
             await conversation.conclude(Reply(200, b""))

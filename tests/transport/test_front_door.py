@@ -56,6 +56,8 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "an empty length": (post(b"Content-Length:"), 400),
     "a length beyond all numbers": (post(b"Content-Length: 18446744073709551618", b"[]"), 400),
     "a length in other digits": (post("Content-Length: ٢".encode(), b"[]"), 400),
+    "a length of too many digits": (post(b"Content-Length: " + b"0" * 5000 + b"2", b"[]"), 400),
+    "an empty coding and chunks": (post(b"Transfer-Encoding: ,chunked", b"0\r\n\r\n"), 501),
     "chunks over HTTP/1.0": (post(CHUNKED, b"0\r\n\r\n", version=b"HTTP/1.0"), 400),
     "another coding": (post(b"Transfer-Encoding: gzip", b""), 400),
     "another coding and chunks": (post(b"Transfer-Encoding: gzip, chunked", b"0\r\n\r\n"), 501),

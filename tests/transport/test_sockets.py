@@ -162,6 +162,37 @@ async def test_a_bad_handshake_is_refused(change: dict[str, str], status: int) -
         assert (await client.ask("GET", "/ws", None, **{**HANDSHAKE, **change})).status == status
 
 
+@pytest.mark.parametrize("path", ["/ws", "/peer"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Host: registry\r\nSec-WebSocket-Protocol: \xff",
+        b"Host: registry\r\nSec-WebSocket-Extensions: \xff",
+        b"Host: registry\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+        b"Host: registry\r\nCookie: \xff",
+        b"Host: registry\r\nCookie: " + b"x" * 20_000,
+        b"Host: registry\r\nConnection: keep-alive",
+        b"Host: registry\r\nSec-WebSocket-Version: 8",
+        b"Host: a..b",
+        b"Host: " + b"a" * 70,
+    ],
+)
+async def test_what_the_answer_to_a_handshake_does_not_depend_on_cannot_fail_it(
+    path: str, lines: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is judged once. The library would judge it again, and what it does not like fail without an answer."""
+    caplog.set_level("INFO")
+    head = b"GET %b HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%b\r\n\r\n"
+    async with serving(sockets=SOCKETS) as server, connected(server) as client:
+        await client.send((head + key) % (path.encode(), lines))
+        answer = await client.answer()
+        assert answer.status == 101
+        assert answer.header("sec-websocket-accept") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        assert answer.header("sec-websocket-extensions") is None
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("first", [None, "/echo", "/cold"])
 @pytest.mark.parametrize("extra", [b"", b"X", b"\x81\x82\x00\x00\x00\x00hi", b"\xff" * 500])
 async def test_a_failed_upgrade_is_answered_in_json_and_not_told_to_the_log(
