@@ -25,6 +25,8 @@ from .limits import Limits
 from .sockets import NO_TEXT, NORMAL, TOO_BIG, SocketClosed
 
 RECEIVE_BYTES: Final = 64 * 1024
+STRANGER_RECEIVE_BYTES: Final = 4096
+"""Before the hello: frames that are handled in one go, however small, until others have their turn."""
 
 
 class FrameSocket:
@@ -34,6 +36,7 @@ class FrameSocket:
         self._stream = stream
         self._limits = limits
         self._bytes_max = limits.websocket_hello_bytes
+        self._receive_bytes = STRANGER_RECEIVE_BYTES
         self._protocol = WSConnection(ConnectionType.SERVER)
         self._events: deque[Event] = deque()
         self._sending = trio.Lock()
@@ -60,6 +63,7 @@ class FrameSocket:
                     parts.append(data)
                     if finished:
                         self._bytes_max = self._limits.websocket_binary_bytes
+                        self._receive_bytes = RECEIVE_BYTES
                         return b"".join(parts)
                 case Ping() as ping:
                     await self._say(ping.response())
@@ -105,7 +109,7 @@ class FrameSocket:
     async def _next(self) -> Event:
         while not self._events:
             try:
-                data = await self._stream.receive_some(RECEIVE_BYTES)
+                data = await self._stream.receive_some(self._receive_bytes)
                 if not data:
                     raise SocketClosed
                 self._protocol.receive_data(bytes(data))

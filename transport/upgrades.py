@@ -17,6 +17,10 @@ from .sessions import OpenSockets
 from .sockets import NORMAL, BinaryRefused, PeerRoute, SocketClosed, SocketRoute
 from .wire import Wire
 
+FRAMES_BYTES: Final = 4096
+"""Of frames that are handled in one go; then other connections have their turn. Empty ones cost as much as others, and
+there are ten thousand of them in 64 KiB."""
+
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 """Sixteen bytes in base64."""
 
@@ -75,7 +79,7 @@ async def _accept(nursery: trio.Nursery, wire: Wire, limits: Limits) -> trio_web
             wire,
             message_queue_size=limits.websocket_queue,
             max_message_size=limits.websocket_text_bytes,
-            receive_buffer_size=None,
+            receive_buffer_size=FRAMES_BYTES,
         )
         with suppress(trio_websocket.ConnectionClosed):
             return await request.accept()

@@ -1,16 +1,22 @@
 """WebSocket sessions over real sockets, with the fast lane and without."""
 
 import dataclasses
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
 import trio_websocket
 
+from artemis.transport.heads import parse_head
 from artemis.transport.requests import Caller
 from artemis.transport.server import Server
+from artemis.transport.sessions import OpenSockets
 from artemis.transport.sockets import BinarySocket, PeerRoute, Socket, SocketClosed, SocketRoute
+from artemis.transport.upgrades import plain_handshake, serve_socket
+from artemis.transport.wire import Wire
 
 from ..pace import paced
 from .serving import QUICK, ROOMY, connected, eventually, message, serving
@@ -338,3 +344,35 @@ async def test_nothing_can_be_sent_or_received_after_closing(fast_lane: bool) ->
     async with serving(fast_lane=fast_lane, sockets=routes) as server, socket_to(server, "/ws") as socket:
         assert (await closed_with(socket))[0] == 1000
         await eventually(lambda: outcomes == ["closed", "closed"])
+
+
+class TakesTurns(Wire):
+    """A wire that remembers how much it was asked for at once."""
+
+    asked: list[int | None]
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        self.asked.append(max_bytes)
+        return await super().receive_some(max_bytes)
+
+
+@pytest.mark.parametrize("route", [SocketRoute("/ws", leave, "ws"), PeerRoute("/peer", echo_frames)])
+async def test_a_stranger_who_sends_tiny_frames_lets_others_have_their_turn(route: SocketRoute | PeerRoute) -> None:
+    """Ten thousand of them arrive in one piece; thirty such clients would keep the node busy for seconds."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    wire = TakesTurns(ours, ROOMY)
+    wire.asked = []
+    wire.unread(plain_handshake(parse_head(message("GET", route.path, None, **HANDSHAKE))))
+    pongs = b"\x8a\x80\x00\x00\x00\x00" * 10_000
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            partial(serve_socket, wire, route, Caller("192.0.2.1"), limits=ROOMY, open_sockets=OpenSockets())
+        )
+        client = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+        assert (await client.receive_some(1000)).startswith(b"HTTP/1.1 101 ")
+        await client.send_all(pongs)
+        await client.aclose()
+    await wire.aclose()
+    assert all(size is not None and size <= 4096 for size in wire.asked)
+    assert len(wire.asked) > len(pongs) / 4096
