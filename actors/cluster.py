@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from .claims import Claims, IsAt, anywhere
-from .clock import Clock
+from .clock import Clock, SetBacks
 from .cluster_settings import ClusterSettings
 from .cluster_views import ClusterStatistics, LinkView, convergence_of
 from .conversation import Conversation
@@ -86,6 +86,7 @@ class Cluster:
         self._turn = Turn()
         self._refusals = SeldomEach()
         self._faults = SeldomEach(every_s=FAULT_S)
+        self._set_backs = SetBacks(most_ms=round(settings.links.drift_max_s * 1000))
         self._leaving = False
         self._closed = LinkStatistics()
         """Sums over the links that have ended."""
@@ -136,6 +137,7 @@ class Cluster:
         """Notice what silence and time bring about."""
         while True:
             self._tick()
+            self._set_backs.look(self._clock)
             await trio.sleep(TICK_S)
 
     def drain(self) -> None:
@@ -238,8 +240,7 @@ class Cluster:
                 with trio.move_on_after(GOODBYE_S, shield=True):
                     await link.aclose()
         if abs(acquaintance.drift_ms) > settings.drift_warn_s * 1000:
-            drift_s = acquaintance.drift_ms / 1000
-            logger.warning("the clock of %s is %+.1f s off from ours", acquaintance.identity, drift_s)
+            logger.warning("the clock of %s is %+d ms off from ours", acquaintance.identity, acquaintance.drift_ms)
         return Conversation(
             link,
             acquaintance,

@@ -169,3 +169,27 @@ async def test_an_audit_has_the_time_of_the_wall_whatever_versions_say(autojump_
         (audit, *_) = a.management.seal([AuditEntry(kind=GROUP.name, target="svc")], now_ms=a.clock.now_ms())
         assert isinstance(audit, Audit)
         assert audit.time_ms == a.clock.now_ms() < milliseconds(later)
+
+
+async def test_a_node_whose_clock_was_set_back_says_that_it_must_be_restarted(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Peers see a row from the future and cannot tell why. Only its node can, and only its restart helps."""
+
+    def complaints() -> list[str]:
+        return [record.getMessage() for record in caplog.records if "was set back" in record.getMessage()]
+
+    async with open_world("a", "b") as world:
+        a, b = world["a"], world["b"]
+        a.clock.skew_ms += AHEAD_MAX_MS * 4
+        await trio.sleep(10)
+        a.register(instance("svc", "meanwhile"))
+        a.clock.skew_ms -= AHEAD_MAX_MS // 2
+        await trio.sleep(10)
+        assert complaints() == [], "set back by less than clocks may differ: peers take what is dated so"
+        a.clock.skew_ms -= AHEAD_MAX_MS * 7 // 2
+        await trio.sleep(60)
+        assert b.names("svc") == []
+        (complaint,) = complaints()
+        assert complaint.startswith("the clock of this machine was set back by 120.0 s.")
+        assert complaint.endswith("Restart this node: they take it after that")

@@ -64,7 +64,7 @@ class News:
 
     def oldest_s(self) -> float | None:
         """When the oldest news happened that waits."""
-        return min(self._since.values(), default=None)
+        return next(iter(self._since.values()), None)
 
     async def wait(self) -> None:
         """Wait until there is something."""

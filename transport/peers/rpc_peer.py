@@ -208,6 +208,7 @@ class RpcPeer:
             try:
                 await self._tell(self._changes, (calls.unregister, False, batch), (calls.register, True, batch))
                 pause_s = RETRY_S
+                self._complain("it is slow")
             except RpcFailed as failed:
                 self._complain(str(failed))
                 await trio.sleep(pause_s)

@@ -80,7 +80,8 @@ async def test_a_node_that_the_others_refuse_is_not_ready_and_every_command_says
         page = io.StringIO()
         Console(file=page, width=400).print(cluster_table(await cluster.launcher.views(), {}))
         shown = page.getvalue()
-        assert f"c: no link to {cluster.url('a')}" in shown
+        assert all(f"{cluster.url(other)}: refused by the peer: {refused}" in shown for other in "ab")
+        assert "c: no link to http://" in shown
         for text in (shown, str(health), await _output(*ask_c, "--json")):
             assert SECRET not in text
             assert own["c"]["cluster"]["secret"] not in text

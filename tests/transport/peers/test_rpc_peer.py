@@ -246,6 +246,22 @@ async def test_a_lost_call_is_retried_for_as_long_as_it_takes_and_the_log_says_s
         assert scene.peer.statistics().waiting == 0
 
 
+async def test_the_log_says_so_too_when_a_node_takes_news_more_slowly_than_they_come(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_scene() as scene:
+        names = [f"i{n}" for n in range(1000)]
+        scene.register(*names)
+        await eventually(lambda: sum(map(len, scene.old.told("register"))) == 1000, within_s=6)
+        scene.old.seconds = 4.0  # no call fails
+        scene.unregister(*names)
+        await eventually(lambda: sum(map(len, scene.old.told("unregister"))) == 1000, within_s=20)
+        (warning,) = [record.getMessage() for record in caplog.records if "wait for" in record.getMessage()]
+        assert warning == (
+            f"500 registrations and removals wait for {URL}, the oldest for 8 s, until it takes them: it is slow"
+        )
+
+
 async def test_what_became_obsolete_meanwhile_is_not_told(autojump_clock: MockClock) -> None:
     async with open_scene() as scene, open_supervisor() as supervisor:
         sweeper = LeaseSweeper(scene.registry, Effects(), scene.clock, interval_s=0.5)
