@@ -81,7 +81,7 @@ async def _write_on_both_sides(cluster: RealCluster, eastern: Fleet, western: Fl
     for name, service_id, fleet in (("a", EAST, eastern), ("c", WEST, western)):
         leaving = fleet.services[0]
         await fleet.unregister(leaving)
-        born = {**instance(service_id, f"born-at-{name}"), "metadata": {"artemis.lease-ttl-ms": "60000"}}
+        born = {**instance(service_id, f"born-at-{name}"), "metadata": {"artemis.lease-ttl-ms": "3600000"}}
         answer = await rpc(cluster[name], "registry/register", {"instances": [born]})
         assert answer["responseStatus"]["status"] == "success"
         pulled = max(fleet.alive)
