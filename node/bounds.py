@@ -88,6 +88,15 @@ class LimitsSection:
     metadata_bytes: Annotated[
         int, Meta(ge=0, le=1 << 19, description="Metadata of an instance, in bytes of UTF-8; more fail it.")
     ] = 16 * 1024
+    arriving_bytes: Annotated[
+        int,
+        Meta(
+            ge=8 << 20,
+            le=1 << 40,
+            description="Held of request bodies that are not complete, all together. Beyond, those that began first are"
+            " answered 408.",
+        ),
+    ] = 256 * 1024 * 1024
     unsent_bytes: Annotated[
         int,
         Meta(

@@ -68,6 +68,8 @@ def publish_server(metrics: Metrics, read: Callable[[], ServerStatistics]) -> No
     metrics.gauge("artemis_connections", "Open connections.", lambda: read().connections)
     metrics.counter("artemis_connections_refused", "Connections turned away.", lambda: read().refused)
     metrics.counter("artemis_websockets_silent", "WebSockets cut off for being silent.", lambda: read().silent)
+    metrics.gauge("artemis_arriving_bytes", "Held of unfinished requests.", lambda: read().arriving_bytes)
+    metrics.counter("artemis_requests_given_up", "Unfinished requests given up.", lambda: read().given_up)
     metrics.gauge("artemis_unsent_bytes", "Held for clients that are behind.", lambda: read().unsent_bytes)
     metrics.counter("artemis_clients_cut", "Clients cut off because too much was held for them.", lambda: read().cut)
 

@@ -96,6 +96,7 @@ def server_limits(config: Config) -> Limits:
         websockets=limits.websockets,
         websocket_ping_s=config.websocket.ping_interval_s,
         websocket_pong_s=config.websocket.pong_timeout_s,
+        arriving_bytes=limits.arriving_bytes,
         unsent_bytes=limits.unsent_bytes,
         unsent_bytes_per_connection=limits.unsent_bytes_per_connection,
         websocket_text_bytes=limits.websocket_text_bytes,

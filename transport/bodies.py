@@ -43,6 +43,11 @@ class Chunks:
     def body(self) -> bytes:
         return bytes(self._body)
 
+    @property
+    def size(self) -> int:
+        """Of the body, as far as it is here."""
+        return len(self._body)
+
     def feed(self, data: bytes) -> bool:
         """Take the next bytes; True when the body is complete. Raises ClientError 400 or 413."""
         data = self._pending + data if self._pending else data

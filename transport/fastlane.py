@@ -108,6 +108,10 @@ class Conversation:
             pass
         return None
 
+    def give_up(self) -> None:
+        """Wait no longer for the rest of the request, as if its time were over."""
+        self.scope.cancel()
+
     @property
     def is_idle(self) -> bool:
         """Between two requests, or before the first."""
@@ -308,15 +312,21 @@ class Conversation:
         self._out += answer.render(self._lane.date, self._tail(plan), bytes_max=bytes_max)
 
     async def _receive_body(self, plan: Plan, rest: bytes) -> tuple[bytes, bytes]:
-        if plan.chunked:
-            chunks = Chunks(self._lane.limits.body_bytes)
-            while not chunks.feed(rest):
-                rest = await self._receive()
-            return chunks.body, chunks.rest
-        buffer = bytearray(rest)
-        while len(buffer) < plan.length:
-            buffer += await self._receive()
-        return bytes(buffer[: plan.length]), bytes(buffer[plan.length :])
+        arriving = self._lane.arriving
+        try:
+            if plan.chunked:
+                chunks = Chunks(self._lane.limits.body_bytes)
+                while not chunks.feed(rest):
+                    arriving.hold(self, chunks.size)
+                    rest = await self._receive()
+                return chunks.body, chunks.rest
+            buffer = bytearray(rest)
+            while len(buffer) < plan.length:
+                arriving.hold(self, len(buffer))
+                buffer += await self._receive()
+            return bytes(buffer[: plan.length]), bytes(buffer[plan.length :])
+        finally:
+            arriving.release(self)
 
     async def _receive(self) -> bytes:
         while True:

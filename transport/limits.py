@@ -23,6 +23,8 @@ class Limits:
     """Between two requests of a connection. Longer is closed without a word."""
     send_timeout_s: float = 20.0
     """For a peer that takes nothing of what we send (more for long answers). Then the connection is cut."""
+    arriving_bytes: int = 256 * 1024 * 1024
+    """Held of all request bodies that are not complete. Beyond, those that began first are answered 408 and closed."""
     unsent_bytes: int = 256 * 1024 * 1024
     """Held for all clients that are behind with taking what they are sent. Beyond, the slowest of them are cut."""
     unsent_bytes_per_connection: int = 128 * 1024 * 1024

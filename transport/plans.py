@@ -6,6 +6,7 @@ from typing import cast
 
 import trio
 
+from .arriving import Arriving
 from .bodies import encoding_of, too_large
 from .errors import ClientError, Header
 from .handover import Guest
@@ -103,6 +104,7 @@ class Lane:
         self.limits = limits
         self.cors = cors
         self.observer = observer
+        self.arriving = Arriving(limits.arriving_bytes)
         self.draining = False
         """Every answer is the last one of its connection."""
         self.plans: dict[bytes, Plan] = {}

@@ -47,6 +47,10 @@ class ServerStatistics:
     sockets: int
     refused: int
     """Connections turned away since the start because there were too many."""
+    arriving_bytes: int
+    """Held of bodies that are not complete."""
+    given_up: int
+    """Requests that were given up since the start because too much was held of unfinished ones."""
     unsent_bytes: int
     """Held for clients that are behind."""
     silent: int
@@ -135,6 +139,8 @@ class Server:
             sockets=len(self._open_sockets),
             refused=self._refused,
             silent=self._open_sockets.silent,
+            arriving_bytes=self._lane.arriving.bytes,
+            given_up=self._lane.arriving.given_up,
             unsent_bytes=self._unsent.bytes,
             cut=self._unsent.cut,
         )

@@ -86,7 +86,7 @@ async def test_every_path_is_in_the_reference() -> None:
 async def test_every_metric_that_the_guide_names_exists() -> None:
     async with open_node(make_config({"data.directory": ":memory:"}), port=1) as node:
         node.metrics.requests.request("heartbeat", 200, "success", 0.001)
-        publish_server(node.metrics, lambda: ServerStatistics(0, 0, 0, 0, 0, 0))
+        publish_server(node.metrics, lambda: ServerStatistics(0, 0, 0, 0, 0, 0, 0, 0))
         page = node.metrics.expose()[0].decode()
     named = set(re.findall(r"`(artemis_\w+|process_\w+)", text_of("how-to/monitor.md")))
     assert len(named) > 10
