@@ -47,7 +47,11 @@ class InstanceLimits:
         if len(metadata) > self.metadata_entries:
             message = f"metadata has {len(metadata)} entries, at most {self.metadata_entries} are allowed"
             return "bad-request", message
-        size = sum(len(key.encode()) + len((value or "").encode()) for key, value in metadata.items())
+        size = 0
+        for key, value in metadata.items():  # not a sum over a generator: registering does this for each instance
+            size += len(key.encode())
+            if value:
+                size += len(value.encode())
         if size > self.metadata_bytes:
             return "bad-request", f"metadata has {size} bytes, at most {self.metadata_bytes} are allowed"
         return None
