@@ -26,6 +26,7 @@ from .observers import GRACE_S, ids_at, open_observers
 SERVICE: Final = "real.moves"
 POLL_S: Final = 5.0
 """How often nodes of this dialect ask each other how they are, by contract; and how long news may wait for it."""
+HOUR: Final = {"artemis.lease-ttl-ms": "3600000"}
 NOWHERE: Final = "http://127.0.0.3:1"
 """What the original calls itself; our nodes must be told where it is."""
 
@@ -164,10 +165,10 @@ async def test_a_cluster_can_be_moved_over_node_by_node(tmp_path: Path) -> None:
 async def _everybody_is_told_once(moving: Moving) -> None:
     """By the node that took the call, in either dialect, and by nobody else."""
     places, old, new = list(moving.places.values()), moving.places["old"], moving.places["new"]
-    # Each finds within one poll that the other serves; what is written until then is told then.
-    await write(old, "register", "first")
-    await write(new, "register", "second")
-    await write(moving.places["newer"], "register", "third")
+    # Each finds within one poll that the other serves; what is written until then is told then, if it still lives.
+    await write(old, "register", "first", metadata=HOUR)
+    await write(new, "register", "second", metadata=HOUR)
+    await write(moving.places["newer"], "register", "third", metadata=HOUR)
     for place in places:
         await eventually(partial(holds, place, {"first", "second", "third"}), POLL_S + GRACE_S)
     before = {name: await moving.calls(name) for name in moving.places}
