@@ -116,7 +116,7 @@ class Cluster:
         for url in self.links:
             supervisor.start(f"replicator {url}", partial(self._build_replicator, url), PATIENT)
         supervisor.start("membership", lambda: self)
-        self._tables.instances.joining(joins=not self.membership.is_synchronised)
+        self._tables.instances.joining(joins=not self.membership.is_synchronised, now_s=self._clock.now_s())
 
     def _build_replicator(self, url: str) -> Replicator:
         replicator = Replicator(
@@ -412,7 +412,7 @@ class Cluster:
                     instances.peer_left(origin)
                 case BecameUp(reason=reason):
                     logger.info("this node is up: %s", reason)
-                    instances.joining(joins=False)
+                    instances.joining(joins=False, now_s=now_s)
                     self._announce()
 
     def _announce(self) -> None:

@@ -118,6 +118,7 @@ class Conversation:
         self._something_to_answer = trio.Event()
         self._pings: dict[int, float] = {}
         self._ping_number = 0
+        self._ping_due_s = self.since_s + settings.ping_s
 
     def __repr__(self) -> str:
         direction = "to" if self.dialled else "from"
@@ -203,6 +204,7 @@ class Conversation:
     async def _read(self) -> None:
         while True:
             data = await self._link.receive()
+            self._see_that_it_is_fresh()
             frame = decode(data)
             if frame is None:
                 self.statistics.unknown_frames += 1
@@ -210,6 +212,12 @@ class Conversation:
             self.statistics.received(kind_of(frame), len(data))
             self._owner.heard(self)
             await self._take(frame)
+
+    def _see_that_it_is_fresh(self) -> None:
+        """What waited here while this process was paused is as old as the pause, and tells ages as of before."""
+        late_s = self._clock.now_s() - self._ping_due_s
+        if late_s > self._settings.silence_s:
+            raise LinkLost(f"this process did not run for {late_s:.1f} s")
 
     async def _take(self, frame: Frame) -> None:
         match frame:
@@ -369,10 +377,12 @@ class Conversation:
     async def _pulse(self) -> None:
         while True:
             now_s = self._clock.now_s()
+            self._see_that_it_is_fresh()
             if self._pings and now_s - next(iter(self._pings.values())) > self._settings.silence_s:
                 raise LinkLost(f"no answer to a ping for {self._settings.silence_s} s")
             self._ping_number += 1
             self._pings[self._ping_number] = now_s
+            self._ping_due_s = now_s + self._settings.ping_s
             await self.send(Ping(self._ping_number, self._owner.own_word()))
             await trio.sleep(self._settings.ping_s)
 

@@ -160,7 +160,7 @@ class Renewable(Protocol):
 
     def peer_left(self, origin: int) -> None: ...
 
-    def joining(self, *, joins: bool) -> None:
+    def joining(self, *, joins: bool, now_s: float) -> None:
         """Whether this node has still to learn what its peers know."""
         ...
 

@@ -61,6 +61,7 @@ class InstanceReplica(_Acquainted):
         super().__init__(contacts, tombstone_ttl_ms=int(registry.settings.tombstone_ttl_s * 1000))
         self._registry = registry
         self._effects = effects
+        self._absences = registry.absences
 
     @property
     def count(self) -> int:
@@ -105,13 +106,28 @@ class InstanceReplica(_Acquainted):
         return len(outcome.entries)
 
     def met(self, peer: str, *, now_s: float, now_ms: int) -> None:
-        self.contacts.met(peer, now_s=now_s, now_ms=now_ms, lease_s=now_s - self._registry.grants.granted_s)
+        self.contacts.met(peer, now_s=now_s, now_ms=now_ms, lease_s=self._registry.lease_time(now_s))
+
+    def absence(self, peer: str, *, memory_ms: int, now_s: float, now_ms: int) -> Absence | None:
+        self._notice_pause(now_s=now_s)
+        return super().absence(peer, memory_ms=memory_ms, now_s=now_s, now_ms=now_ms)
 
     def completed(self, peer: str, *, began_s: float, began_ms: int, memory_ms: int) -> None:
         # What is unheard since a restart may have been withheld from the peer: then it does not know all yet.
         if not self._registry.unheard_count:
             self.met(peer, now_s=began_s, now_ms=began_ms)
         self.contacts.inherit(memory_ms, now_s=began_s)
+
+    def remembers_ms(self, *, now_s: float) -> int:
+        self._notice_pause(now_s=now_s)
+        return super().remembers_ms(now_s=now_s)
+
+    def _notice_pause(self, *, now_s: float) -> None:
+        """A process that was paused for long has to know before it tells or asks anything."""
+        self._registry.lease_time(now_s)
+        if self._absences != self._registry.absences:
+            self._absences = self._registry.absences
+            self.contacts.lost_memory(now_s=now_s)
 
     def uncertain(self, absence: Absence | None) -> Iterator[str | None]:
         return self._registry.uncertain(absence)
@@ -144,8 +160,8 @@ class InstanceReplica(_Acquainted):
     def peer_left(self, origin: int) -> None:
         self._registry.peer_left(origin)
 
-    def joining(self, *, joins: bool) -> None:
-        self._registry.joining = joins
+    def joining(self, *, joins: bool, now_s: float) -> None:
+        self._registry.join(joining=joins, now_s=now_s)
 
 
 class RecordReplica(_Acquainted):

@@ -79,6 +79,10 @@ class Contacts:
         """Everything was taken over that an up peer holds, whose memory reaches so far back."""
         self._memory_ms += max(0, memory_ms - self.remembers_ms(now_s=now_s))
 
+    def lost_memory(self, *, now_s: float) -> None:
+        """This process did not run for long: what it does not know now, others may have heard of meanwhile."""
+        self._memory_ms, self._since_s = 0, now_s
+
     def absence(self, peer: str, *, ttl_ms: int, memory_ms: int, now_s: float, now_ms: int) -> Absence | None:
         """What being apart means now; None when tombstones (`ttl_ms`) remember everything since the last contact.
 

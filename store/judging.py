@@ -1,5 +1,6 @@
 """The judge of leases: which silence is explained, which is doubted, and which ends a lease."""
 
+import math
 from typing import Final
 
 from .leases import EXCUSED, LATE, UNHEARD, Entry, ServiceTable
@@ -22,6 +23,8 @@ class LeaseJudge:
         self.protected: dict[str, None] = {}
         """Keys of the services of which no lease expires, in the order in which that began."""
         self.overdue_count = 0
+        self.joined_s = -math.inf
+        """When this node had learnt what its peers know; infinite while it has not."""
 
     def look(self, live: int, *, now_s: float) -> None:
         """Find out whether the node, with `live` leases, is protected."""
@@ -58,6 +61,9 @@ class LeaseJudge:
             until_s = self._suspects.kept_until(entry, lease_s=now_s)
         else:
             until_s = self._doubted_until(entry, live, now_s=now_s)
+            if until_s is None and entry.deadline_s <= self.joined_s:
+                # Taken over although it had run out: peers keep it for a reason, which may be over in a lease.
+                until_s = min(self.joined_s + entry.ttl_s, entry.deadline_s + self._settings.ceiling_s)
         if until_s is None or until_s <= now_s:
             return None
         return min(until_s, now_s + RECHECK_S)

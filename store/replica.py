@@ -1,5 +1,6 @@
 """The face of the instance table towards other nodes: digests, versions, states, and how two tables become one."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -33,6 +34,14 @@ class ReplicatedInstances(InstanceTable):
 
     joining = False
     """This node does not yet know what its peers know: it takes over also what they keep although its lease ran out."""
+
+    def join(self, *, joining: bool, now_s: float) -> None:
+        """This node begins or ends to learn what its peers know."""
+        if joining:
+            self.judge.joined_s = math.inf
+        elif self.joining:
+            self.judge.joined_s = self.lease_time(now_s)
+        self.joining = joining
 
     def digests(self) -> list[int]:
         """One number per bucket; equal numbers mean equal keys and versions."""
@@ -163,8 +172,10 @@ class ReplicatedInstances(InstanceTable):
         if deadline_s <= lease_s and not self.suspects.is_lost(heard_by):
             if not self.joining:
                 return None
-            if heard_by in (0, self.origin) or not self.suspects.adopt(heard_by, lease_s=lease_s):
-                heard_by, deadline_s = 0, lease_s + self.grace_of(instance)
+            if not heard_by:
+                deadline_s = lease_s + self.grace_of(instance)
+            elif heard_by != self.origin:
+                self.suspects.adopt(heard_by, lease_s=lease_s)
         if entry is None:
             service_key, _, instance_key = full_key.partition("\n")
             entry = self._entry(instance.service_id or service_key, instance_key, now_ms=now_ms)
@@ -192,10 +203,15 @@ class ReplicatedInstances(InstanceTable):
         deadline_s = lease_s - min(age_ms, AGE_MAX_MS) / 1000 + entry.ttl_s
         if deadline_s > entry.deadline_s:
             self._renewed(entry, deadline_s=deadline_s, via=self._via(via))
-        elif self.joining and entry.via == UNHEARD and via != self.origin:
-            # A lease of grace ends; a suspect is kept for as long as the node that knows is out of reach.
-            if self.suspects.adopt(via, lease_s=lease_s):
-                self._renewed(entry, deadline_s=deadline_s, via=via)
+        elif entry.via == UNHEARD and self._is_kept_by_peers(via, deadline_s=deadline_s, lease_s=lease_s):
+            # A lease of grace would end before the peer's patience does.
+            self._renewed(entry, deadline_s=deadline_s, via=self._via(via))
+
+    def _is_kept_by_peers(self, via: int, *, deadline_s: float, lease_s: float) -> bool:
+        """Whether a lease, last heard by `via`, is kept though it runs out: as a suspect, or by self-preservation."""
+        if not self.joining:
+            return self.suspects.is_lost(via)
+        return (via != self.origin and self.suspects.adopt(via, lease_s=lease_s)) or deadline_s <= lease_s
 
     def renew_from_peer(
         self, renewals: Iterable[tuple[str, int, int]], *, via: int, now_s: float

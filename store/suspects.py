@@ -57,6 +57,11 @@ class Suspects:
         until_s = min(until_s, entry.deadline_s + self._ceiling_s)
         return until_s if lease_s < until_s else None
 
+    @property
+    def has_met_peers(self) -> bool:
+        """Whether any peer was heard since this node started."""
+        return bool(self._met)
+
     def is_lost(self, origin: int) -> bool:
         return origin in self._lost
 

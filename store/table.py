@@ -6,6 +6,7 @@ from sys import intern
 from typing import Protocol
 
 from .changes import ChangeLog, ChangeType, InstanceChange, ServiceChange
+from .contacts import EARLY
 from .digests import Digests
 from .grants import Grants
 from .instances import Instance
@@ -23,6 +24,10 @@ DEFAULT_GROUP = "default"
 
 REVISIONS_BOUND = 100_000
 """Services that are not there now, and whose revision is remembered. Subscribers of forgotten ones see a jump."""
+
+
+MOMENT_S = 0.001
+"""Of a long pause so much is not granted: what was heard after it has to be later than what was heard before."""
 
 
 class Visibility(Protocol):
@@ -116,6 +121,8 @@ class InstanceTable:
         """Heard here, or told by peers."""
         self.grants = Grants(settings.granted_hourly_s)
         self._since_s = self._seen_s = now_s
+        self.absences = 0
+        """How often this process did not run for so long that peers may have forgotten what they removed meanwhile."""
 
     def find(self, service_key: str, instance_key: str) -> Entry | None:
         """The entry of an identity, live or tombstone."""
@@ -130,8 +137,22 @@ class InstanceTable:
         gap_s = now_s - self._seen_s
         self._seen_s = now_s
         if gap_s > self.settings.pause_s:
-            self.grants.ask(gap_s, now_s=now_s)
+            absent = gap_s > EARLY * self.settings.tombstone_ttl_s and self.suspects.has_met_peers
+            self.grants.ask(gap_s - MOMENT_S * absent, now_s=now_s)
+            if absent:
+                self._was_absent(lease_s=now_s - self.grants.granted_s)
         return now_s - self.grants.granted_s
+
+    def _was_absent(self, *, lease_s: float) -> None:
+        """This process did not run for longer than tombstones live, and is like one that was restarted: peers may have
+        removed whatever it knows, and forgotten it. Each lease is one of grace, until the instance is heard of."""
+        for service in self.services.values():
+            for entry in service.entries.values():
+                if entry.live and entry.via != UNHEARD:
+                    grace_s = self._grace_of(entry.ttl_s, legacy=entry.legacy)
+                    self._renewed(entry, deadline_s=lease_s + grace_s, via=UNHEARD)
+        self._since_s = lease_s
+        self.absences += 1
 
     @property
     def overdue_count(self) -> int:
@@ -280,8 +301,10 @@ class InstanceTable:
     def grace_of(self, instance: Instance) -> float:
         """The lease of grace of an instance that is known from before a restart: its own, at most the default one."""
         legacy = instance.is_legacy()
-        default_s = self.settings.legacy_ttl_s if legacy else self.settings.lease_ttl_s
-        return min(self.ttl_of(instance, legacy=legacy), default_s)
+        return self._grace_of(self.ttl_of(instance, legacy=legacy), legacy=legacy)
+
+    def _grace_of(self, ttl_s: float, *, legacy: bool) -> float:
+        return min(ttl_s, self.settings.legacy_ttl_s if legacy else self.settings.lease_ttl_s)
 
     def _announce(
         self, service: ServiceTable, changes: Iterable[InstanceChange], *, now_ms: int, rpc_reload: bool = False

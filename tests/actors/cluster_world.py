@@ -19,6 +19,7 @@ from artemis.actors.supervisor import open_supervisor
 from artemis.actors.sweeper import LeaseSweeper
 from artemis.actors.tables import Tables
 from artemis.cluster.simulation.network import Network, Weather
+from artemis.cluster.simulation.scheduling import HOST, RunQueue, take_over_queue
 from artemis.store.changes import ServiceChange
 from artemis.store.contacts import Contacts
 from artemis.store.instances import Instance
@@ -223,6 +224,7 @@ class World:
         self._seed = seed
         self._scopes: dict[str, trio.CancelScope] = {}
         self._gone: dict[str, trio.Event] = {}
+        self._queue: RunQueue | None = None
 
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]
@@ -273,7 +275,18 @@ class World:
         self._scopes[name].cancel()
         await self._gone[name].wait()
 
+    def freeze(self, name: str) -> None:
+        """Do to a node what SIGSTOP does to a process."""
+        if self._queue is None:
+            self._queue = take_over_queue()
+        self._queue.freeze(name)
+
+    def thaw(self, name: str) -> None:
+        assert self._queue is not None
+        self._queue.thaw(name)
+
     async def _run(self, node: Node) -> None:
+        HOST.set(node.name)
         listener = self.network.listen(node.name)
         try:
             with self._scopes[node.name]:

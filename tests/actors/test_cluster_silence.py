@@ -118,3 +118,47 @@ async def test_a_peer_that_has_just_started_is_no_witness(autojump_clock: MockCl
         await trio.sleep(40)
         assert counts(world) == {70}
         nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_starts_takes_over_what_its_peers_doubt(autojump_clock: MockClock) -> None:
+    """Whoever renewed it, and whether anything is left on its disk: it serves and ends what they do, when they do."""
+    for hearing, keeps_its_disk in (("a", False), ("a", True), ("b", False), ("b", True)):
+        async with open_world("a", "b", "c", preservation=SHORT) as world, trio.open_nursery() as nursery:
+            living, dying = [f"l{n}" for n in range(70)], [f"d{n}" for n in range(30)]
+            world["a"].register(*(instance("svc", name) for name in living))
+            world[hearing].register(*(instance("svc", name) for name in dying))
+            nursery.start_soon(partial(agent, world, "a", living, every_s=5, phase_s=1))
+            with trio.move_on_after(30):
+                await agent(world, hearing, dying, every_s=5, phase_s=1)
+            await eventually(lambda: protected(world) == {True}, within_s=21)
+            remains = world["b"].remains() if keeps_its_disk else None
+            await world.kill("b")
+            await trio.sleep(25)
+            world.start("b", preservation=SHORT, remains=remains)
+            await all_up(world, ["b"])
+            assert len(world["b"].names("svc")) == 100, "the first answer after it says that it is up"
+            with trio.move_on_after(CEILING_S - 50):
+                while True:
+                    await trio.sleep(1)
+                    assert counts(world) == {100}
+            assert protected(world) == {True}
+            await eventually(lambda: counts(world) == {70}, within_s=30)
+            assert world["b"].changes.kinds("svc").count("delete") == 30
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_was_taken_over_and_doubted_by_nobody_here_ends_after_a_lease(autojump_clock: MockClock) -> None:
+    """The peer had its reason, which may be unknown here; and nothing is kept for ever because of it."""
+    async with open_world("a", "b", start=False) as world, trio.open_nursery() as nursery:
+        world.start("a", preservation=PreservationSettings(ceiling_s=600))
+        await all_up(world)
+        living, dying = [f"l{n}" for n in range(70)], [f"d{n}" for n in range(30)]
+        world["a"].register(*(instance("svc", name) for name in living + dying))
+        nursery.start_soon(partial(agent, world, "a", living, every_s=5, phase_s=1))
+        await trio.sleep(40)
+        world.start("b", preservation=PreservationSettings(threshold=0.5))
+        await all_up(world)
+        await trio.sleep(19)
+        assert counts(world) == {100}
+        await eventually(lambda: len(world["b"].names("svc")) == 70, within_s=3)
+        nursery.cancel_scope.cancel()

@@ -309,6 +309,20 @@ def test_a_pause_that_is_not_granted_makes_all_silent_at_once_and_that_is_doubte
     assert (world.expired_s, table.overdue_count) == ({}, 0)
 
 
+def test_nobody_is_judged_in_a_step_of_a_sweep_before_the_rest_was_counted() -> None:
+    """The first step finds few that are silent among many that are not; the others follow."""
+    limits = RegistrySettings(REGION, granted_hourly_s=0, preservation=PreservationSettings(ceiling_s=CEILING_S))
+    table = Registry(limits, clock=HybridClock(1), origin=1, now_s=0, now_ms=NOW_MS)
+    names = [*named("silent", 90), *named("living", 600), *named("silent-too", 400)]
+    instances = [instance(name, "svc") for name in names]
+    table.register(instances, now_s=0, now_ms=NOW_MS)
+    for name in named("living", 600):
+        assert table.renew("svc", name, lease_s=table.lease_time(15)) is not None
+    while (outcome := table.sweep(now_s=TTL_S + 0.2, now_ms=NOW_MS)).more:
+        assert outcome.expired == 0
+    assert (outcome.expired, table.live_count) == (0, 1090)
+
+
 def test_slow_clients_cost_a_death_half_a_lease_at_most() -> None:
     """Who renews less than twice in a lease is often late; that must not keep the dead for long."""
     agents = [Agent([f"i{number}"], 16.0, number * 0.16) for number in range(100)]
