@@ -33,7 +33,9 @@ async def test_a_client_that_goes_on_after_the_pause_keeps_its_instance(autojump
     async with open_forgetful("a", "b") as world:
         world["b"].register(lasting("known"))
         await trio.sleep(KNOWN_S)
-        world["b"].register(lasting("late"))
+        b = world["b"]
+        b.tables.replica("instances").met("a", now_s=b.clock.now_s(), now_ms=b.clock.now_ms())  # at the last moment
+        b.register(lasting("late"))
         world.freeze("b")
         world["a"].unregister(("svc", "known"), ("svc", "late"))
         await trio.sleep(FROZEN_S)
