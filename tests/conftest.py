@@ -13,10 +13,13 @@ import sys
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("artemis", deadline=None, derandomize=True)
-settings.register_profile("hunt", deadline=None, max_examples=2_000)
+SLOW = [HealthCheck.too_slow]
+"""Of the machine, not of the strategy."""
+
+settings.register_profile("artemis", deadline=None, derandomize=True, suppress_health_check=SLOW)
+settings.register_profile("hunt", deadline=None, max_examples=2_000, suppress_health_check=SLOW)
 settings.load_profile("artemis")
 
 # The background jobs of a script ignore Ctrl-C, and whatever they start inherits that. A handler is not inherited.
