@@ -92,8 +92,8 @@ def test_settings_of_all_nodes_and_of_one_are_merged(tmp_path: Path) -> None:
     [
         ("[nodes]", "1 to 64 nodes"),
         ("[nodes.a]\nport = 1\n[nodes.b]\nport = 1", "two nodes have the address"),
-        ("[nodes.clients]", "no name for a node"),
-        ("[nodes.'a,b']", "no name for a node"),
+        ("[nodes.clients]", "cannot name a node"),
+        ("[nodes.'a,b']", "cannot name a node"),
         ("[nodes.a]\nzones = 'x'", "zones"),
         ("nodes = 3", "Expected `object`"),
         ("[nodes", "topology.toml"),
