@@ -285,6 +285,11 @@ class World:
         assert self._queue is not None
         self._queue.thaw(name)
 
+    def thaw_all(self) -> None:
+        for name in self.nodes:
+            if self._queue is not None and self._queue.is_frozen(name):
+                self._queue.thaw(name)
+
     async def _run(self, node: Node) -> None:
         HOST.set(node.name)
         listener = self.network.listen(node.name)
@@ -332,7 +337,10 @@ async def open_world(
                 world.start(name, **fields)
             await all_up(world)
             await eventually(world.is_meshed)
-        yield world
+        try:
+            yield world
+        finally:
+            world.thaw_all()  # what is frozen could not even be cancelled
         nursery.cancel_scope.cancel()
 
 
