@@ -233,6 +233,15 @@ class ClusterSection:
     heartbeat_batch_s: Annotated[
         float, Meta(ge=0.001, le=5, description="How long heartbeats are collected for one frame to a peer.")
     ] = 0.1
+    outbox_keys: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="How much news may wait for one peer: instances, and records. Beyond that none of it is told,"
+            " and the tables are compared instead.",
+        ),
+    ] = 200_000
 
     @property
     def known_secrets(self) -> tuple[str, ...]:

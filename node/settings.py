@@ -236,5 +236,6 @@ def cluster_settings(config: Config, *, node_id: str, url: str) -> ClusterSettin
             renewals_s=cluster.heartbeat_batch_s,
             anti_entropy_s=cluster.anti_entropy_interval_s,
             drift_max_s=cluster.clock_drift_max_s,
+            outbox_keys=cluster.outbox_keys,
         ),
     )

@@ -8,6 +8,9 @@ import trio
 
 from .history import History
 from .scenario import REGION, Scenario
+from .situations import Situation
+from .spelling import Spelling
+from .subjects import GROUP_OPERATED
 from .truth import Fate, TrueInstance, Truth, Write, data_text
 from .wire import Unanswered, Wire, outcome_of
 
@@ -42,8 +45,10 @@ class ServiceClient:
         self._history = history
         self._rng = rng
         self._calm = calm
+        self._spelling = Spelling(rng, mixed_case=scenario.mixed_case)
         self._service_id = scenario.service_ids[number % scenario.services]
         self._zone = scenario.zone_of(number // scenario.services)
+        self._group = self._rng.choice((GROUP_OPERATED, "other"))
         self._ip = f"10.1.0.{number + 1}"
         self._nodes = list(scenario.names)
         rng.shuffle(self._nodes)
@@ -57,7 +62,7 @@ class ServiceClient:
         """Live, die, and live again."""
         await trio.sleep(self._rng.uniform(0, self._scenario.heartbeat_s))
         while not self._calm.is_set():
-            instance = TrueInstance((self._service_id.lower(), self.name), self._ip, self._zone)
+            instance = TrueInstance((self._service_id.lower(), self.name), self._ip, self._zone, self._group)
             instance.data = self._next_data()
             self._truth.put(instance)
             self._is_saved = True
@@ -167,7 +172,9 @@ class ServiceClient:
         return None
 
     async def _ask_one(self, operation: str, node: str, instance: TrueInstance) -> Mapping[str, object] | None:
-        body = {"instances": [self._describe(instance)]}
+        body = self._spelling.spelt({"instances": [self._describe(instance)]})
+        if self._spelling.unusual:
+            self._history.met(Situation.MIXED_CASE)
         write = Write(f"data of {self.name}", instance.data, node, asked_s=trio.current_time())
         try:
             answer = await self._wire.ask(self.name, node, f"/artemis/api/registry/{operation}.json", body)
@@ -189,6 +196,7 @@ class ServiceClient:
             "regionId": REGION,
             "zoneId": instance.zone,
             "serviceId": self._service_id,
+            "groupId": instance.group,
             "instanceId": self.name,
             "ip": instance.ip,
             "url": f"http://{instance.ip}:80/",

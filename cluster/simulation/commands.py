@@ -9,7 +9,7 @@ from typing import Self
 import click
 
 from .scenario import NODES_MAX, Scenario
-from .seeds import SHOWN, Report, failure_text, run_seeds, summary
+from .seeds import SHOWN, Report, failure_text, reach_text, run_seeds, summary
 
 FAILED = 1
 """Exit code when a promise was broken."""
@@ -26,6 +26,7 @@ FAILURES_MAX = 5
 @click.option("--jobs", type=click.IntRange(1), help="Processes.  [default: one per processor]")
 @click.option("--events", "shown", type=int, default=SHOWN, show_default=True, help="Events shown of a failure.")
 @click.option("--trace", is_flag=True, help="Show the last events of seeds that pass, too.")
+@click.option("--reach", is_flag=True, help="Tell what occurred, and in how many seeds.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object per failed seed, and one in the end.")
 def simulate(
     seeds: int,
@@ -36,6 +37,7 @@ def simulate(
     jobs: int | None,
     shown: int,
     trace: bool,
+    reach: bool,
     is_json: bool,
 ) -> None:
     """Simulate whole clusters in virtual time, break them, and check every promise.
@@ -62,12 +64,20 @@ def simulate(
                 click.echo("\n".join(result.transcript[-shown:]))
             if not result.ok:
                 failures.append(result.seed)
+    if reach and not is_json:
+        click.echo(reach_text(report))
     _conclude(report, sorted(failures), time.monotonic() - began_s, is_json=is_json)
 
 
 def _conclude(report: Report, failures: list[int], wall_s: float, *, is_json: bool) -> None:
     if is_json:
-        numbers = {"passed": report.passed, "failed": report.failed, "seconds": round(wall_s, 1), "seeds": failures}
+        numbers = {
+            "passed": report.passed,
+            "failed": report.failed,
+            "seconds": round(wall_s, 1),
+            "seeds": failures,
+            "situations": report.situations,
+        }
         click.echo(json.dumps(numbers))
     else:
         click.echo(

@@ -5,13 +5,22 @@ A subject has a record of its own, because of two writes to one record the later
 
 from collections.abc import Iterator
 
-from artemis.store.management.kinds import INSTANCE_OPERATION, SERVER_OPERATION, ZONE_OPERATION, server_key
+from artemis.store.management.kinds import (
+    GROUP,
+    GROUP_OPERATION,
+    INSTANCE_OPERATION,
+    SERVER_OPERATION,
+    ZONE_OPERATION,
+    server_key,
+)
 from artemis.store.management.records import key_of
+from artemis.store.management.tables import Tables
 
 from .group_subjects import of_groups, of_logical_instances, what_hangs_on_groups
 from .rule_subjects import of_canaries, of_rules, of_weights
 from .scenario import REGION, Scenario
-from .subjects import PULL_OUT, Subject, exists, manage
+from .subjects import GROUP_OPERATED, PULL_OUT, ZONE, Subject, exists, group_id, group_key, manage
+from .truth import TrueInstance
 
 
 def subjects(scenario: Scenario) -> list[Subject]:
@@ -31,6 +40,22 @@ def subjects(scenario: Scenario) -> list[Subject]:
         *of_weights(service),
         *of_canaries(),
     ]
+
+
+def is_out(tables: Tables, instance: TrueInstance) -> bool:
+    """Whether a node that holds these records must not show an instance. Found by key, one record after the other."""
+    service, name = instance.key
+    if key_of(REGION, service, name, PULL_OUT) in tables[INSTANCE_OPERATION].values:
+        return True
+    if key_of(server_key(REGION, instance.ip), PULL_OUT) in tables[SERVER_OPERATION].values:
+        return True
+    if key_of(REGION, service, instance.zone, PULL_OUT) in tables[ZONE_OPERATION].values:
+        return True
+    if (instance.zone, instance.group) != (ZONE, GROUP_OPERATED):
+        return False
+    group = tables[GROUP].values.get(group_key(service, GROUP_OPERATED))
+    operation = key_of(str(group_id(service, GROUP_OPERATED)), PULL_OUT)
+    return group is not None and not group.deleted and operation in tables[GROUP_OPERATION].values
 
 
 def _instance(service: str, client: str) -> Subject:

@@ -7,6 +7,7 @@ from artemis.store.management.records import id_of, key_of
 
 from .scenario import REGION
 from .subjects import (
+    GROUP_OPERATED,
     PULL_OUT,
     ZONE,
     Request,
@@ -53,13 +54,13 @@ def of_groups(service: str) -> Iterator[Subject]:
             insert_group(service, "mortal") if on else manage("group/delete-groups", groupIds=[mortal]),
         ],
     )
-    operated = group_id(service, "operated")
+    operated = group_id(service, GROUP_OPERATED)
     yield exists(
         "the operated group is out:",
         GROUP_OPERATION,
         key_of(str(operated), PULL_OUT),
         lambda out: [
-            manage("group/operate-group-operation", **group_row(service, "operated"), operationComplete=not out)
+            manage("group/operate-group-operation", **group_row(service, GROUP_OPERATED), operationComplete=not out)
         ],
     )
 

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from .scheduling import HOST
+from .situations import Situation
 
 EVENTS_KEPT: Final = 400
 """Events that a transcript can show; older ones live on in the fingerprint only."""
@@ -33,6 +34,8 @@ class History:
 
     def __init__(self) -> None:
         self.count = 0
+        self.situations: set[Situation] = set()
+        """Those that have occurred."""
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._hash = blake2b(digest_size=16)
         self._closed = False
@@ -45,6 +48,11 @@ class History:
         self.count += 1
         self._events.append(event)
         self._hash.update(f"{event.time_s!r} {who} {text}\n".encode())
+
+    def met(self, situation: Situation) -> None:
+        """This has occurred, perhaps once more."""
+        if not self._closed:
+            self.situations.add(situation)
 
     def close(self) -> None:
         """What follows is only the end of the simulation itself."""

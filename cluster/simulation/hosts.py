@@ -386,6 +386,14 @@ class Host:
     def _note_restarts(self, node: Node) -> None:
         self.crashes += [f"actor {name} crashed" for name, count in node.supervisor.restarts.items() if count]
 
+    @property
+    def overflows(self) -> int:
+        """How often the outbox of a peer overflowed, in the process that runs now."""
+        if self.node is None:
+            return 0
+        statistics = self.node.cluster.statistics().replicators.values()
+        return sum(each.teller.outbox.overflows for each in statistics)
+
     def problems(self) -> list[str]:
         """What should never have happened here."""
         found = list(self.crashes)

@@ -12,6 +12,7 @@ from .hosts import Host
 from .network import Network
 from .reach import Reach
 from .scenario import Scenario
+from .situations import Situation
 
 Fault = Callable[[float], Awaitable[None]]
 """Breaks something, waits for so long, and mends it."""
@@ -93,6 +94,7 @@ class Nemesis:
         for client in (*self._scenario.client_names, *self._scenario.subscriber_names, *self._scenario.operator_names):
             (one if self._rng.random() < 0.5 else other).append(client)
         flows = list(self._network.faults.between(one, other))
+        self._history.met(Situation.PARTITION)
         await self._cut(flows, lasts_s, f"{','.join(one)} | {','.join(other)}")
 
     async def _one_way(self, lasts_s: float) -> None:
@@ -174,6 +176,8 @@ class Nemesis:
         if host is None:
             return
         lasts_s = max(lasts_s, self._rng.uniform(0, 1.5 * self._scenario.lease_s))
+        if lasts_s > self._scenario.lease_s:
+            self._history.met(Situation.PAUSE)
         host.freeze()
         self._reach.note_pause(host.name)
         await trio.sleep(lasts_s)
@@ -214,6 +218,7 @@ class Nemesis:
         await host.kill(silently=silently)
         if new_disk:
             host.replace_disk()
+            self._history.met(Situation.DISK_LOST)
         await trio.sleep(self._rng.uniform(0, lasts_s))
         host.start()
         self._busy.discard(host.name)

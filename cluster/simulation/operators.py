@@ -9,6 +9,7 @@ import trio
 from .decisions import subjects
 from .history import History
 from .scenario import Scenario
+from .spelling import Spelling
 from .subjects import PULL_OUT, Subject, Wanted
 from .truth import Truth, Write
 from .wire import Unanswered, Wire, outcome_of
@@ -40,6 +41,7 @@ class Operator:
         self._history = history
         self._rng = rng
         self._calm = calm
+        self._spelling = Spelling(rng, mixed_case=scenario.mixed_case)
         self._subjects = subjects(scenario)
         self._number = 0
 
@@ -97,7 +99,7 @@ class Operator:
 
     async def _ask(self, node: str, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
         who = {"operatorId": self.name, "token": "t", "operation": PULL_OUT, "reason": "simulated"}
-        return await self._wire.ask(self.name, node, path, {**body, **who})
+        return await self._wire.ask(self.name, node, path, {**self._spelling.spelt(body), **who})
 
 
 def _is_success(answer: Mapping[str, object]) -> bool:

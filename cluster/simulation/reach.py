@@ -22,6 +22,7 @@ class Reach:
         self._hosts = hosts
         self._uncut_s: dict[Flow, float] = {}
         self._clean_s: dict[Flow, float] = {}
+        self._cut_s: dict[Flow, float] = {}
         self._paused_s: dict[str, float] = {}
         self._pause_began_s: dict[str, float] = {}
         network.changed = self._note
@@ -35,6 +36,10 @@ class Reach:
                 self._uncut_s[flow] = math.inf
             elif self._uncut_s.get(flow) == math.inf:
                 self._uncut_s[flow] = now_s
+            if fault.cut is not Cut.NONE:
+                self._cut_s.setdefault(flow, now_s)
+            else:
+                self._cut_s.pop(flow, None)
 
     def note_pause(self, name: str) -> None:
         """This host does not run from now on."""
@@ -52,6 +57,11 @@ class Reach:
     def uncut_s(self, one: str, other: str) -> float:
         """Since when the two have not been cut off from each other; infinite while they are."""
         return max(self._uncut_s.get((one, other), -math.inf), self._uncut_s.get((other, one), -math.inf))
+
+    def cut_s(self, one: str, other: str) -> float:
+        """Since when nothing gets through between the two in at least one direction, which no new link survives;
+        infinite while everything does."""
+        return min(self._cut_s.get((one, other), math.inf), self._cut_s.get((other, one), math.inf))
 
     def clean_s(self, one: str, other: str) -> float:
         """Since when nothing is wrong with the network between the two."""

@@ -1,6 +1,8 @@
 """What a simulation is made of: sizes, times, and how much goes wrong. Everything else comes from the seed."""
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
+from typing import Self
 
 from artemis.node.config import ClusterSection, Config, DataSection, NodeSection, RateLimitsSection, RegistrySection
 
@@ -13,6 +15,10 @@ NODES_MAX = 26
 """Nodes are called by the letters of the alphabet."""
 SPREAD_S = 1.0
 """The longest that news takes between nodes that are linked, over a network that may be slow."""
+COMPARED_S = 3.0
+"""The longest until tables have been compared after news had to be dropped: there is a pause between two rounds."""
+OUTBOX_KEYS = 1_000
+"""More than there ever is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,25 @@ class Scenario:
     """About how long it is quiet between two faults."""
     faults_last_s: float = 8.0
     """About how long a fault lasts."""
+    is_varied: bool = True
+    """Some seeds have settings of their own; see `of_seed`."""
+    mixed_case: bool = False
+    """Clients and operators spell ids, zones and groups now one way and now another."""
+    outbox_keys: int = OUTBOX_KEYS
+    """News that wait for one peer; beyond that, it has to be reconciled."""
+    ceiling_s: float = 600.0
+    """How long a lease is kept after it ran out, for as long as there is a reason."""
+
+    def of_seed(self, seed: int) -> Self:
+        """What this seed makes of it: settings that change what others mean are tried in some seeds only."""
+        if not self.is_varied:
+            return self
+        rng = random.Random(f"what is special about seed {seed}")
+        return replace(
+            self,
+            mixed_case=rng.random() < 0.5,
+            outbox_keys=1 if rng.random() < 0.25 else self.outbox_keys,
+        )
 
     @property
     def names(self) -> list[str]:
@@ -70,7 +95,13 @@ class Scenario:
     @property
     def forgotten_s(self) -> float:
         """After the last heal, and its last heartbeat, an instance that died is in no answer any more."""
-        return self.lease_s + RECONNECT_S + SPREAD_S + 4 * self.sweep_s + 2.0
+        return self.lease_s + RECONNECT_S + self.spread_s + 4 * self.sweep_s + 2.0
+
+    @property
+    def spread_s(self) -> float:
+        """The longest that news takes between nodes that are linked. What an outbox had no room for waits for the next
+        comparison of tables."""
+        return SPREAD_S if self.outbox_keys >= OUTBOX_KEYS else SPREAD_S + COMPARED_S
 
     @property
     def settle_s(self) -> float:
@@ -102,10 +133,16 @@ class Scenario:
             node=NodeSection(region=REGION, zone=self.zone_of(self.names.index(name)), id=name, url=self.url_of(name)),
             data=DataSection(directory=":memory:"),
             registry=RegistrySection(
-                lease_ttl_s=self.lease_s, sweep_interval_s=self.sweep_s, tombstone_ttl_s=self.tombstone_s
+                lease_ttl_s=self.lease_s,
+                sweep_interval_s=self.sweep_s,
+                tombstone_ttl_s=self.tombstone_s,
+                preservation_ceiling_s=self.ceiling_s,
             ),
             rate_limits=RateLimitsSection(enabled=False),
             cluster=ClusterSection(
-                nodes=zones, secret="a secret of simulations", anti_entropy_interval_s=self.anti_entropy_s
+                nodes=zones,
+                secret="a secret of simulations",
+                anti_entropy_interval_s=self.anti_entropy_s,
+                outbox_keys=self.outbox_keys,
             ),
         )

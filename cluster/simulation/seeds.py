@@ -4,11 +4,12 @@ import multiprocessing
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from .scenario import Scenario
 from .simulation import Result, crashed, simulate
+from .situations import Situation
 
 SHOWN = 60
 """Events of a transcript that are printed unless more are wanted."""
@@ -60,12 +61,16 @@ class Report:
     seconds: float = 0.0
     """Processor time."""
     events: int = 0
+    situations: dict[Situation, int] = field(default_factory=lambda: dict.fromkeys(Situation, 0))
+    """In how many seeds each occurred."""
 
     def add(self, result: Result) -> None:
         self.passed += result.ok
         self.failed += not result.ok
         self.seconds += result.seconds
         self.events += result.events
+        for situation in result.situations:
+            self.situations[situation] += 1
 
 
 def command_for(seed: int, scenario: Scenario) -> str:
@@ -96,6 +101,12 @@ def failure_text(result: Result, scenario: Scenario, *, shown: int = SHOWN) -> s
     return "\n".join(lines)
 
 
+def reach_text(report: Report) -> str:
+    """Which situations occurred, in how many of the seeds."""
+    lines = [f"{count:7}  {situation}" for situation, count in report.situations.items()]
+    return "\n".join([f"of {report.passed + report.failed} seeds", *lines])
+
+
 def summary(result: Result, scenario: Scenario) -> dict[str, object]:
     """A result for scripts."""
     return {
@@ -108,5 +119,6 @@ def summary(result: Result, scenario: Scenario) -> dict[str, object]:
         "transcript": list(result.transcript),
         "fingerprint": result.fingerprint,
         "events": result.events,
+        "situations": list(result.situations),
         "command": command_for(result.seed, scenario),
     }

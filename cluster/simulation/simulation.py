@@ -23,6 +23,8 @@ from .operators import Operator
 from .reach import Reach
 from .scenario import Scenario
 from .scheduling import RunQueue, run
+from .situations import Situation
+from .spelling import Spelling
 from .subscribers import Subscriber
 from .truth import Truth
 from .wire import Wire
@@ -45,6 +47,8 @@ class Result:
     events: int
     seconds: float
     """Processor time it took."""
+    situations: Sequence[Situation] = ()
+    """What occurred."""
 
     @property
     def ok(self) -> bool:
@@ -56,7 +60,7 @@ class Simulation:
 
     def __init__(self, seed: int, scenario: Scenario, *, checkers: Sequence[type[Checker]] = ALL) -> None:
         self.seed = seed
-        self.scenario = scenario
+        self.scenario = scenario = scenario.of_seed(seed)
         self.history = History()
         self._rng = random.Random(seed)
         self._clocks_agree = self._rng.random() < CLOCKS_AGREE
@@ -83,6 +87,7 @@ class Simulation:
             fingerprint=self.history.fingerprint(),
             events=self.history.count,
             seconds=time.process_time() - began_s,
+            situations=sorted(self.history.situations),
         )
 
     async def _main(self, queue: RunQueue) -> None:
@@ -98,7 +103,7 @@ class Simulation:
             hosts = {name: self._host(name, network, queue, nursery, opened) for name in scenario.names}
             truth, reach = Truth(), Reach(network, hosts)
             subscribers = [self._subscriber(name, network) for name in scenario.subscriber_names]
-            world = World(scenario, hosts, subscribers, truth, reach)
+            world = World(scenario, hosts, subscribers, truth, reach, self.history)
             self._checkers = [kind(world) for kind in self._kinds]
             wire = Wire(network, hosts)
             for host in hosts.values():
@@ -223,7 +228,8 @@ class Simulation:
     def _subscriber(self, name: str, network: Network) -> Subscriber:
         rng = self._chance()
         count = rng.randint(1, self.scenario.services)
-        services = rng.sample(self.scenario.service_ids, count)
+        spelling = Spelling(rng, mixed_case=self.scenario.mixed_case)
+        services = [spelling.id(service) for service in rng.sample(self.scenario.service_ids, count)]
         return Subscriber(name, services, self.scenario.names, network=network, history=self.history, rng=rng)
 
 

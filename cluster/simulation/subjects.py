@@ -17,6 +17,8 @@ Request = tuple[str, dict[str, Any]]
 PULL_OUT: Final = "pullout"
 ZONE: Final = "east"
 """Of all groups."""
+GROUP_OPERATED: Final = "operated"
+"""The group that is pulled out now and then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Subscriber:
         self.node = ""
         """The node that it is connected to; empty while it is not."""
         self.pictures: dict[str, dict[str, str]] = {}
-        """By lower-cased service: instance id and JSON of the instance. Only of services that are subscribed now."""
+        """By lower-cased service: lower-cased instance id and JSON of the instance. Only of services subscribed now."""
         self.faults: list[str] = []
         """What it noticed that must not be."""
         self.connected_s = self.heard_s = 0.0
@@ -128,7 +128,7 @@ class Subscriber:
                 self.faults.append(f"{self.name} resumed {key} and was left before revision {message['revision']}")
         else:
             found = message["service"]["instances"] or []
-            self.pictures[key] = {instance["instanceId"]: json.dumps(instance) for instance in found}
+            self.pictures[key] = {instance["instanceId"].lower(): json.dumps(instance) for instance in found}
             self._revisions[key] = message["revision"]
 
     def _changed(self, message: dict[str, Any], subscribed: set[str]) -> None:
@@ -145,7 +145,7 @@ class Subscriber:
         self._revisions[key] = revision
         picture = self.pictures[key]
         for change in changes:
-            name = change["instance"]["instanceId"]
+            name = change["instance"]["instanceId"].lower()
             kind = change["changeType"]
             if kind == "reload":
                 continue

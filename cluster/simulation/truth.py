@@ -28,6 +28,7 @@ class TrueInstance:
     key: Key
     ip: str
     zone: str
+    group: str
     fate: Fate = Fate.NEW
     data: int = 0
     """A number in its metadata, another one for each process and each change."""

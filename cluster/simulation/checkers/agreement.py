@@ -6,8 +6,10 @@ import trio
 
 from ..decisions import subjects
 from ..hosts import EPOCH_MS, Host
+from ..situations import Situation
 from ..truth import Fate, allowed, data_text
-from .checker import Checker
+from .checker import Checker, World
+from .liveness import settled_s
 
 
 class Convergence(Checker):
@@ -45,11 +47,13 @@ class Convergence(Checker):
             if len(set(answers.values())) > 1:
                 told = ", ".join(f"{name}: {sorted(found)}" for name, found in answers.items())
                 self.object(f"the answers for {service} differ ({told})")
-            known = self.world.truth.instances.items()
-            living = frozenset(key[1] for key, one in known if key[0] == service and one.fate is Fate.LIVING)
+            instances = self.world.truth.instances.values()
+            living = [one for one in instances if one.key[0] == service and one.fate is Fate.LIVING]
             for name, found in answers.items():
-                if not self.world.is_operated((service, "")) and found != living:
-                    self.object(f"{name} answers {sorted(found)} for {service}, and {sorted(living)} live")
+                host = self.world.hosts[name]
+                wanted = frozenset(one.key[1] for one in living if not self.world.is_out(host, one))
+                if found != wanted:
+                    self.object(f"{name} answers {sorted(found)} for {service}, and {sorted(wanted)} live and are in")
 
 
 class ManagementKept(Checker):
@@ -65,6 +69,49 @@ class ManagementKept(Checker):
                 if found and held not in found:
                     wanted = " or ".join(sorted(map(str, found)))
                     self.object(f"at {host.name} {subject.name} {held}, and it was decided: {wanted}")
+
+
+class DecisionsSpread(Checker):
+    """What an operator was told is done, is so within a second on every node that is linked to the one that took it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._subjects = subjects(world.scenario)
+
+    def observe(self) -> None:
+        now_s, scenario, world = trio.current_time(), self.world.scenario, self.world
+        recent = [write for write in world.truth.writes if write.acknowledged_s > now_s - scenario.anti_entropy_s]
+        by_subject = {write.subject: write for write in recent}
+        for subject in self._subjects if by_subject else ():
+            write = by_subject.get(subject.name)
+            if write is None or write.acknowledged_s + scenario.spread_s > now_s or write.acknowledged_s == math.inf:
+                continue
+            writes = [other for other in world.truth.writes if other.subject == subject.name]
+            if allowed(writes, margin_s=world.margin_s) != {write.wanted}:
+                continue
+            for host in world.serving:
+                known_s = max(write.acknowledged_s, settled_s(world, host, world.hosts[write.node]))
+                if host.name == write.node or now_s < known_s + scenario.spread_s:
+                    continue
+                assert host.node is not None
+                held = subject.held(host.node.management.tables)
+                if held != write.wanted:
+                    self.object(f"at {host.name} {subject.name} {held}; it was decided at {write.node}: {write.wanted}")
+
+
+class PulledOutIsHidden(Checker):
+    """No answer of a node shows what operators have pulled out, as far as that node knows."""
+
+    def observe(self) -> None:
+        for host in self.world.serving:
+            for service, names in self.world.answers[host.name].items():
+                for name in names:
+                    instance = self.world.truth.instances.get((service, name))
+                    if instance is not None and self.world.is_out(host, instance):
+                        self.object(f"{host.name} shows {name} of {service}, and holds a decision that it is out")
+        for instance in self.world.truth.instances.values():
+            if instance.fate is Fate.LIVING and any(self.world.is_out(host, instance) for host in self.world.serving):
+                self.world.history.met(Situation.PULLED_OUT)
 
 
 class RegistrationsKept(Checker):

@@ -9,11 +9,13 @@ import trio
 from artemis.store.changes import ServiceChange
 from artemis.store.management.ranges import RANGE, range_of
 
+from ..decisions import is_out
+from ..history import History
 from ..hosts import Host
 from ..reach import Reach
 from ..scenario import REGION, Scenario
 from ..subscribers import Subscriber
-from ..truth import Key, Truth
+from ..truth import TrueInstance, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,9 @@ class World:
     subscribers: Sequence[Subscriber]
     truth: Truth
     reach: Reach
+    history: History
     answers: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict[str, dict[str, frozenset[str]]])
-    """By serving host and service key: the instances in its answer, at the moment of the observation."""
+    """By serving host and service key: the instances in its answer, in lower case, at the moment of the observation."""
 
     @property
     def serving(self) -> list[Host]:
@@ -54,10 +57,12 @@ class World:
     def _ask(self, host: Host) -> dict[str, frozenset[str]]:
         """What a client would be answered, asked the way a client asks."""
         wanted = self.scenario.service_ids
+        if self.scenario.mixed_case:
+            wanted = [name.swapcase() for name in wanted]
         body = {"discoveryConfigs": [{"serviceId": name} for name in wanted], "regionId": REGION}
         reply = json.loads(host.peek("/artemis/api/discovery/lookup.json", json.dumps(body).encode()))
         return {
-            service["serviceId"].lower(): frozenset(each["instanceId"] for each in service["instances"] or ())
+            service["serviceId"].lower(): frozenset(each["instanceId"].lower() for each in service["instances"] or ())
             for service in reply["services"] or ()
         }
 
@@ -87,9 +92,9 @@ class World:
         skews_ms = [host.clock.skew_ms for host in self.hosts.values()]
         return (max(skews_ms) - min(skews_ms)) / 1000
 
-    def is_operated(self, key: Key) -> bool:
-        """Whether operators may have hidden this instance: the last service is theirs."""
-        return key[0] == self.scenario.service_ids[-1].lower()
+    def is_out(self, host: Host, instance: TrueInstance) -> bool:
+        """Whether an operator decided, as far as this node knows, that the instance is not to be shown."""
+        return host.node is not None and is_out(host.node.management.tables, instance)
 
 
 class Checker:

@@ -7,9 +7,10 @@ import trio
 from artemis.store.changes import ServiceChange
 
 from ..hosts import Host
-from ..scenario import RECONNECT_S, SPREAD_S
+from ..scenario import RECONNECT_S
+from ..situations import Situation
 from ..truth import Fate, Key, TrueInstance
-from .checker import Checker
+from .checker import Checker, World
 
 ROUND_S = 2.5
 """The longest that the first round of anti-entropy on a new link waits and takes."""
@@ -17,6 +18,11 @@ WRITTEN_S = 1.0
 """The longest that the snapshot on disk lags behind the registry."""
 HELD_UP_S = 15.0
 """The longest that news takes over a network that is slow or loses a lot, or past a node that stutters."""
+
+
+def settled_s(world: World, one: Host, other: Host) -> float:
+    """Since when the two have told each other everything."""
+    return world.reach.linked_s(one.name, other.name) + RECONNECT_S + ROUND_S
 
 
 class NoLiveInstanceLost(Checker):
@@ -37,34 +43,36 @@ class NoLiveInstanceLost(Checker):
 
     def _is_steady(self, instance: TrueInstance) -> bool:
         every_s = 3 * self.world.scenario.heartbeat_s
-        steady = instance.is_steady(now_s=trio.current_time(), every_s=every_s)
-        return steady and not self.world.is_operated(instance.key)
+        return instance.is_steady(now_s=trio.current_time(), every_s=every_s)
 
     def must_show(self, host: Host, instance: TrueInstance) -> bool:
-        """Whether this node cannot but know that the instance lives."""
+        """Whether this node cannot but know that the instance lives, and of no decision to hide it."""
+        if self.world.is_out(host, instance):
+            return False
         if host.name == instance.heard_by:
             return host.started_s < instance.heard_s
         heard_by, now_s = self.world.hosts[instance.heard_by], trio.current_time()
         known_s = max(instance.steady_s, instance.at_node_s)
-        if now_s > max(self._linked_s(host, heard_by), known_s) + SPREAD_S:
+        if now_s > max(settled_s(self.world, host, heard_by), known_s) + self.world.scenario.spread_s:
             return True
         # A node that starts among nodes that are well serves nobody before it knows what they know.
-        return known_s + SPREAD_S < host.started_s and self._was_among_friends(host, heard_by)
+        return known_s + self.world.scenario.spread_s < host.started_s and self._was_among_friends(host, heard_by)
 
     def _was_among_friends(self, host: Host, heard_by: Host) -> bool:
-        """Whether all others knew what this one knew when the node started, and could tell."""
+        """Whether all whom it could reach knew what this one knew when the node started, and could tell."""
         reach, started_s = self.world.reach, host.started_s
-        if reach.clean_s(host.name, heard_by.name) + SPREAD_S > started_s:
+        if reach.clean_s(host.name, heard_by.name) + self.world.scenario.spread_s > started_s:
             return False
-        others = [other for other in self.world.hosts.values() if other is not host and other is not heard_by]
-        return all(
-            self._linked_s(other, heard_by) < started_s or (other.node is None and other.ended_s < started_s)
-            for other in (*others, heard_by)
-        )
-
-    def _linked_s(self, one: Host, other: Host) -> float:
-        """Since when the two have told each other everything."""
-        return self.world.reach.linked_s(one.name, other.name) + RECONNECT_S + ROUND_S
+        hosts = [other for other in self.world.hosts.values() if other is not host]
+        reached = [other for other in hosts if reach.cut_s(host.name, other.name) > started_s]
+        if not all(
+            settled_s(self.world, other, heard_by) < started_s or (other.node is None and other.ended_s < started_s)
+            for other in reached
+        ):
+            return False
+        if len(reached) < len(hosts):
+            self.world.history.met(Situation.START_IN_PARTITION)
+        return True
 
 
 class NoSurpriseEviction(Checker):
@@ -81,7 +89,7 @@ class NoSurpriseEviction(Checker):
 
     def _is_surprising(self, host: Host, instance: TrueInstance) -> bool:
         scenario, now_s = self.world.scenario, trio.current_time()
-        if self.world.is_operated(instance.key):
+        if self.world.is_out(host, instance):
             return False
         if not instance.is_steady(now_s=now_s, every_s=3 * scenario.heartbeat_s):
             return False
@@ -94,7 +102,7 @@ class NoSurpriseEviction(Checker):
         connected_s = max(reach.uncut_s(host.name, other.name), host.started_s, other.started_s)
         known_s = max(instance.steady_s, instance.at_node_s, connected_s + RECONNECT_S + ROUND_S)
         undelayed_s = max(reach.clean_s(host.name, other.name), reach.steady_s(other.name)) + HELD_UP_S
-        return now_s > known_s + (SPREAD_S if now_s > undelayed_s else HELD_UP_S)
+        return now_s > known_s + (scenario.spread_s if now_s > undelayed_s else HELD_UP_S)
 
 
 class NoZombie(Checker):
@@ -182,4 +190,4 @@ class UnregisterSticks(Checker):
         if host is first:
             return True
         linked_s = self.world.reach.linked_s(host.name, first.name) + RECONNECT_S + ROUND_S
-        return now_s > max(linked_s, instance.ended_s) + SPREAD_S
+        return now_s > max(linked_s, instance.ended_s) + self.world.scenario.spread_s

@@ -1,5 +1,6 @@
 """Nodes that fail by themselves."""
 
+from ..situations import Situation
 from .checker import Checker
 
 
@@ -10,6 +11,8 @@ class NobodyCrashes(Checker):
         for host in self.world.hosts.values():
             problems = host.problems()
             self.object_to(f"{host.name}: {problem}" for problem in problems)
+            if host.overflows:
+                self.world.history.met(Situation.OVERFLOW)
 
     def converged(self) -> None:
         for host in self.world.hosts.values():

@@ -18,11 +18,12 @@ from artemis.actors.sweeper import LeaseSweeper
 from artemis.actors.teller import Teller
 from artemis.store.changes import ServiceChange
 from artemis.store.contacts import Contacts
-from artemis.store.instances import Instance, encode_instance
+from artemis.store.instances import Instance, decode_instance, encode_instance
 from artemis.store.leases import Entry
 from artemis.store.management.draft import Draft
 from artemis.store.management.kinds import Kind, Value
 from artemis.store.registry import Registry, SweepOutcome
+from artemis.store.suspects import Suspects
 from artemis.store.table import InstanceTable, Outcome
 
 BATCH_S = 0.1
@@ -202,6 +203,37 @@ def absences_do_not_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Contacts, "absence", no_absence)
 
 
+def suspects_expire(patch: pytest.MonkeyPatch) -> None:
+    """A node that is cut off lets the leases of the other side run out, and finds them again after the heal."""
+
+    def found_only(self: Suspects, entry: Entry, *, lease_s: float) -> float | None:
+        found_s = self._found.get(entry.via)
+        return None if found_s is None or lease_s >= found_s + entry.ttl_s else found_s + entry.ttl_s
+
+    patch.setattr(Suspects, "kept_until", found_only)
+
+
+def zones_are_told_apart_by_case(patch: pytest.MonkeyPatch) -> None:
+    """An instance whose zone is spelt otherwise than in the decision of an operator is not pulled out with it."""
+
+    def is_down(self: InstanceTable, entry: Entry) -> bool:
+        zone = decode_instance(entry.json).zone_id or ""
+        return self._visibility.is_down(entry.service.key, entry.key, entry.ip, zone, entry.group_key)
+
+    patch.setattr(InstanceTable, "_is_down", is_down)
+
+
+def what_overflows_is_lost(patch: pytest.MonkeyPatch) -> None:
+    """An outbox that overflows is emptied, and nobody compares the tables before the next interval."""
+    overflow = Outbox.overflow
+
+    def forget(self: Outbox) -> None:
+        overflow(self)
+        self.reconcile = False
+
+    patch.setattr(Outbox, "overflow", forget)
+
+
 def _no_anti_entropy(patch: pytest.MonkeyPatch) -> None:
     async def nothing(self: Reconciler, conversation: Conversation) -> Round:
         await trio.lowlevel.checkpoint()
@@ -231,5 +263,8 @@ FOUND = {
     "registrations": registrations_that_change_nothing_only_renew,
     "ranges": removals_without_a_key_mean_what_is_here,
     "absences": absences_do_not_count,
+    "suspects": suspects_expire,
+    "zones": zones_are_told_apart_by_case,
+    "overflows": what_overflows_is_lost,
 }
 """Bugs of our own, planted again, and one that every such system has had."""

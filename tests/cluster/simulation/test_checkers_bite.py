@@ -16,13 +16,14 @@ from .plants import FOUND, PLANTS
 SEEDS_MAX = 200
 
 EVICTED, LOST, DIFFERENT = "NoSurpriseEviction", "NoLiveInstanceLost", "Convergence"
+DECIDED = {"ManagementKept", "DecisionsSpread"}
 
 CASES = [
     pytest.param(1, {EVICTED, LOST}, 3, id="expiry is replicated"),
     pytest.param(2, {LOST}, 2, id="ready before it has synchronised"),
     pytest.param(3, {DIFFERENT, LOST}, 2, id="events for a peer that is down are dropped"),
     pytest.param(4, {DIFFERENT, LOST}, 2, id="renewals of unknown instances are ignored"),
-    pytest.param(5, {EVICTED, LOST, DIFFERENT}, 1, id="commands are batched by type"),
+    pytest.param(5, {EVICTED, LOST, DIFFERENT}, 9, id="commands are batched by type"),
     pytest.param(13, {EVICTED}, 9, id="pauses are not noticed"),
     pytest.param(19, {"SubscribersInStep"}, 1, id="pushes are skipped"),
 ]
@@ -39,10 +40,13 @@ def search(first: int, scenario: Scenario) -> Iterable[Result]:
 
 FOUND_CASES = [
     pytest.param("removals", {"UnregisterSticks"}, 1, id="removals are not remembered"),
-    pytest.param("unknown", {"ManagementKept"}, 3, id="removals of what is not known here are forgotten"),
-    pytest.param("decisions", {"ManagementKept"}, 1, id="decisions that change nothing here are forgotten"),
+    pytest.param("unknown", DECIDED, 3, id="removals of what is not known here are forgotten"),
+    pytest.param("decisions", DECIDED, 1, id="decisions that change nothing here are forgotten"),
     pytest.param("registrations", {"RegistrationsKept"}, 8, id="registrations that change nothing here only renew"),
-    pytest.param("ranges", {"ManagementKept"}, 8, id="removals by id or term mean what is here"),
+    pytest.param("ranges", DECIDED, 8, id="removals by id or term mean what is here"),
+    pytest.param("suspects", {"SuspectsKept"}, 10, id="suspects expire while the network is cut"),
+    pytest.param("zones", {"PulledOutIsHidden"}, 3, id="zones are told apart by case"),
+    pytest.param("overflows", {"DecisionsSpread"}, 3, id="what overflows is lost"),
 ]
 
 

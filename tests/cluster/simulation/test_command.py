@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from artemis.cluster.simulation.commands import simulate
+from artemis.cluster.simulation.situations import Situation
 
 from .plants import PLANTS
 
@@ -14,6 +15,16 @@ def test_seeds_that_pass_are_counted_and_the_command_succeeds() -> None:
     found = CliRunner().invoke(simulate, ["--seeds", "1", "--minutes", "0.1", "--jobs", "1"])
     assert found.exit_code == 0
     assert found.output.startswith("1 seeds passed, 0 failed")
+
+
+def test_what_the_seeds_reached_is_counted() -> None:
+    found = CliRunner().invoke(simulate, ["--seeds", "1", "--minutes", "0.1", "--jobs", "1", "--reach"])
+    assert found.exit_code == 0
+    told, *lines, total = found.output.splitlines()
+    assert told == "of 1 seeds"
+    assert total.startswith("1 seeds passed")
+    assert [line.split(maxsplit=1)[1] for line in lines] == list(Situation)
+    assert f"      1  {Situation.PULLED_OUT}" in lines
 
 
 def test_a_failure_shows_the_promise_the_last_events_and_how_to_repeat_it() -> None:
