@@ -69,7 +69,7 @@ class ServiceClient:
             await self._live(instance)
             if instance.fate is Fate.UNREGISTERED and self._rng.random() < 0.5:
                 continue  # a deployment: the next process is there at once
-            with trio.move_on_after(self._rng.uniform(0, 2 * self._scenario.lease_s)):
+            with trio.move_on_after(self._rng.uniform(0, self._scenario.gone_s)):
                 await self._calm.wait()
 
     async def _live(self, instance: TrueInstance) -> None:
@@ -155,6 +155,9 @@ class ServiceClient:
         instance.unsure()
         for _ in range(UNREGISTER_ROUNDS):
             asked = await self._ask("unregister", instance)
+            if asked is not None and self._wire.is_misdated(asked[0]):
+                self._end(instance, Fate.CRASHED, f"is unregistered at {asked[0]}, which nobody will believe")
+                return
             if asked is not None:
                 self._end(instance, Fate.UNREGISTERED, f"is unregistered at {asked[0]}", asked[0])
                 instance.removal = self._wire.removal_at(asked[0], instance.key)
@@ -188,6 +191,7 @@ class ServiceClient:
             return None
         if operation == "register":
             write.acknowledged_s, write.version = trio.current_time(), self._wire.version_at(node, instance.key)
+            write.doubtful = self._wire.is_misdated(node)
             self._truth.registered(instance.key, write)
         return answer
 

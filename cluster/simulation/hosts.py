@@ -4,7 +4,7 @@ import inspect
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import trio
@@ -15,12 +15,14 @@ from artemis.node.composition import Node, open_node
 from artemis.node.config import Config
 from artemis.node.neighbours import Network as NodeNetwork
 from artemis.store.changes import ServiceChange
-from artemis.store.database import Database, open_database
+from artemis.store.versions import milliseconds
 from artemis.transport.errors import ClientError
 from artemis.transport.requests import Caller, Reply, Request, Route, error_reply
 from artemis.transport.sessions import OpenSockets
 
 from ..faults import Flow
+from .clocks import HostClock
+from .disks import Disk
 from .history import History
 from .network import Listener, Network
 from .scheduling import HOST, RunQueue
@@ -28,47 +30,10 @@ from .sockets import NodeSocket
 
 T = TypeVar("T")
 
-EPOCH_MS: Final = 1_800_000_000_000
-"""The wall time at which every simulation begins."""
 CLIENTS: Final = "clients"
 """The port at which clients open WebSockets."""
 WAITING_MAX: Final = 1000
 """Requests that wait for a node. One more is turned away, as by a full backlog."""
-
-
-class HostClock:
-    """The time of one host: it runs like everybody's, and shows something else."""
-
-    def __init__(self, *, skew_ms: int, uptime_s: float) -> None:
-        self.skew_ms = skew_ms
-        self._uptime_s = uptime_s
-
-    def now_s(self) -> float:
-        return trio.current_time() + self._uptime_s
-
-    def now_ms(self) -> int:
-        return EPOCH_MS + self.skew_ms + int(trio.current_time() * 1000)
-
-    def stamp_ms(self) -> float:
-        return EPOCH_MS + self.skew_ms + trio.current_time() * 1000
-
-
-class Disk(Database):
-    """A database in memory that outlives the process that uses it."""
-
-    @classmethod
-    def blank(cls, identity: str) -> "Disk":
-        """`identity` instead of a random one, which would make each run another."""
-        database = open_database(":memory:")
-        database.journal.identity = identity
-        return cls(database.journal, database.snapshot, directory=None, lock=None)
-
-    def close(self) -> None:
-        """The process ends; the disk stays."""
-
-    def scrap(self) -> None:
-        """The disk ends, too."""
-        super().close()
 
 
 async def in_no_time(work: Callable[[], T], /) -> T:
@@ -138,11 +103,14 @@ class Host:
         """When the process that runs now was started."""
         self.up_s = math.inf
         """When it became up."""
+        self.misfit_s = math.inf
+        """Since when its peers have a reason to refuse it; infinite when they have none."""
         self.crashes: list[str] = []
         """What should never happen: the ways in which nodes, or their actors, failed by themselves."""
         self.ended_s = -math.inf
         """When the last process ended."""
         self.lost_disk_s = -math.inf
+        """When its data were last lost, or replaced by older ones."""
         self._network = network
         self._queue = queue
         self._history = history
@@ -151,6 +119,9 @@ class Host:
         self._seen = seen
         self._opened = opened
         self._disk = Disk.blank(f"first disk of {self.name}")
+        self._image: Disk | None = None
+        self.image_s = math.inf
+        """When an image of the disk was taken; infinite when there is none."""
         self._life: _Life | None = None
         self._is_dark = False
         self._routes: Mapping[tuple[str, str], Route] = {}
@@ -224,6 +195,50 @@ class Host:
         self._disk = Disk.blank(f"disk of {self.name} since {trio.current_time()}")
         self.lost_disk_s = trio.current_time()
 
+    def set_secret(self, secret: str) -> None:
+        """The next process is configured with this cluster secret."""
+        self._history.add(self.name, f"is given the cluster secret: {secret}")
+        self.misfit_s = trio.current_time()
+        self.config = replace(self.config, cluster=replace(self.config.cluster, secret=secret))
+
+    def set_clock(self, wrong_ms: int) -> None:
+        """The clock is wrong from now on. What it dates, and what it takes for dated ahead, loses to all else."""
+        self._history.add(self.name, f"has a clock that is wrong by {wrong_ms / 1000:.0f} s")
+        self.misfit_s = self.lost_disk_s = trio.current_time()
+        self.clock.wrong_ms = wrong_ms
+
+    def mend(self, secret: str) -> None:
+        """Secret and clock are right again."""
+        self.set_secret(secret)
+        self.clock.wrong_ms, self.misfit_s = 0, math.inf
+
+    def newest_ms(self) -> int:
+        """The date of the newest thing that its node holds."""
+        if self.node is None:
+            return 0
+        entries = (entry for service in self.node.registry.services.values() for entry in service.entries.values())
+        versions = [*(entry.version for entry in entries), *(r.version for r in self.node.management.tables.records())]
+        return milliseconds(max(versions, default=0))
+
+    def take_image(self) -> None:
+        """Copy the disk, as snapshots of virtual machines do it: whatever the process is doing."""
+        self._history.add(self.name, "has an image of its disk taken")
+        self._scrap_image()
+        self._image, self.image_s = self._disk.copy(), trio.current_time()
+
+    def restore_image(self) -> None:
+        """Whoever runs the machine goes back to the image: the next process finds what was on disk then."""
+        assert self._life is None
+        assert self._image is not None
+        self._history.add(self.name, f"gets its disk of {self.image_s:.3f} back")
+        self._disk.scrap()
+        self._disk, self._image = self._image, None
+        self.image_s, self.lost_disk_s = math.inf, trio.current_time()
+
+    def _scrap_image(self) -> None:
+        if self._image is not None:
+            self._image.scrap()
+
     def freeze(self) -> None:
         """Stop the process in its tracks."""
         self._history.add(self.name, "is frozen")
@@ -239,6 +254,7 @@ class Host:
     def scrap(self) -> None:
         """The simulation is over."""
         self._disk.scrap()
+        self._scrap_image()
 
     def holds(self, key: tuple[str, str], text: str) -> bool:
         """Whether the registry has this instance, registered with data that contain a text."""

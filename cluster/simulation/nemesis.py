@@ -1,5 +1,6 @@
 """What goes wrong: one thing after the other, sometimes two at a time, and everything is healed at the end."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -11,12 +12,13 @@ from .history import History
 from .hosts import Host
 from .network import Network
 from .reach import Reach
-from .scenario import Scenario
+from .scenario import SECRET, Scenario
 from .situations import Situation
 
 Fault = Callable[[float], Awaitable[None]]
 """Breaks something, waits for so long, and mends it."""
 
+OTHER_SECRET: Final = "the secret of another cluster"
 CALM: Final = 0.15
 """Probability that the cluster is given time to recover before the next blow."""
 
@@ -62,6 +64,12 @@ class Nemesis:
             (2, self._restart),
             (1, self._reset),
         ]
+        if scenario.ceiling_s < scenario.faults_last_s:
+            self._faults.append((12, self._long_isolation))
+        if scenario.old_disks:
+            self._faults += [(8, self._old_disk), (4, self._restarts)]
+        if scenario.misfits:
+            self._faults += [(5, self._other_secret), (4, self._wrong_clock), (4, self._clock_jumps)]
 
     async def run(self) -> None:
         """Break things until time is up, then mend everything."""
@@ -105,6 +113,11 @@ class Nemesis:
         name = self._rng.choice(list(self._hosts))
         flows = list(self._network.faults.between([name], self._hosts))
         await self._cut(flows, lasts_s, f"{name} | all other nodes")
+
+    async def _long_isolation(self, lasts_s: float) -> None:
+        """Longer than a node keeps what it can no longer hear of."""
+        kept_s = self._scenario.ceiling_s + self._scenario.lease_s
+        await self._isolate(max(lasts_s, self._rng.uniform(kept_s, 4 * kept_s)))
 
     async def _clients_cut_off(self, lasts_s: float) -> None:
         name = self._rng.choice(list(self._hosts))
@@ -221,6 +234,88 @@ class Nemesis:
             self._history.met(Situation.DISK_LOST)
         await trio.sleep(self._rng.uniform(0, lasts_s))
         host.start()
+        self._busy.discard(host.name)
+
+    async def _other_secret(self, lasts_s: float) -> None:
+        """A node is started with another secret, as when somebody changes it at one node only."""
+        host = self._take_misfit()
+        if host is not None:
+            await host.kill()
+            host.set_secret(OTHER_SECRET)
+            await self._live_as_misfit(host, lasts_s)
+
+    async def _wrong_clock(self, lasts_s: float) -> None:
+        """A node is started while its clock is minutes ahead, or behind."""
+        host = self._take_misfit()
+        if host is not None:
+            self._before_loss(host)
+            await host.kill()
+            host.set_clock(self._minutes_ms())
+            await self._live_as_misfit(host, lasts_s)
+
+    async def _clock_jumps(self, lasts_s: float) -> None:
+        """The clock of a node that runs is set wrong by minutes."""
+        host = self._take_misfit()
+        if host is not None:
+            self._before_loss(host)
+            host.set_clock(self._minutes_ms())
+            self._history.met(Situation.CLOCK_JUMP)
+            await self._mend(host, lasts_s)
+
+    async def _live_as_misfit(self, host: Host, lasts_s: float) -> None:
+        host.start()
+        await self._mend(host, lasts_s)
+
+    async def _mend(self, host: Host, lasts_s: float) -> None:
+        """Let it be for a while; then somebody mends it, and restarts it, which is what the manual says."""
+        await trio.sleep(max(lasts_s, self._rng.uniform(2.0, 2 * self._scenario.lease_s)))
+        if host.is_running:
+            await host.kill()
+        host.mend(SECRET)
+        host.start()
+        self._busy.discard(host.name)
+
+    def _minutes_ms(self) -> int:
+        """More than a fault lasts: what such a clock dates ahead is still ahead when the clock is right again."""
+        return self._rng.choice((-1, 1)) * self._rng.randint(200_000, 600_000)
+
+    def _take_misfit(self) -> Host | None:
+        """One at a time: two would have each other for a cluster."""
+        if any(host.misfit_s < math.inf for host in self._hosts.values()):
+            return None
+        return self._take()
+
+    async def _old_disk(self, lasts_s: float) -> None:
+        """A machine is set back to an image that was made some time ago."""
+        host = self._take()
+        if host is None:
+            return
+        if host.image_s == math.inf:
+            host.take_image()
+            await trio.sleep(max(lasts_s, self._rng.uniform(1.0, 1.5 * self._scenario.lease_s)))
+        if host.is_running and not host.frozen and host.node is not None:
+            age_s = trio.current_time() - host.image_s
+            if age_s > self._scenario.tombstone_s:
+                self._history.met(Situation.OLD_IMAGE)
+            self._history.met(Situation.IMAGE)
+            self._before_loss(host)
+            await host.kill(silently=self._rng.random() < 0.5)
+            host.restore_image()
+            await trio.sleep(self._rng.uniform(0, 3.0))
+            host.start()
+        self._busy.discard(host.name)
+
+    async def _restarts(self, lasts_s: float) -> None:
+        """A node is started again and again, and never runs for long."""
+        host = self._take()
+        if host is None:
+            return
+        self._history.met(Situation.RESTARTS)
+        for _ in range(self._rng.randint(3, 6)):
+            await host.kill()
+            await trio.sleep(self._rng.uniform(0, 1.0))
+            host.start()
+            await trio.sleep(self._rng.uniform(0.1, max(0.5, lasts_s / 2)))
         self._busy.discard(host.name)
 
     async def _restart(self, lasts_s: float) -> None:

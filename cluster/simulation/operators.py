@@ -84,16 +84,17 @@ class Operator:
         except Unanswered:
             return False
         write = Write(subject.name, wanted, node, asked_s=trio.current_time(), kind=subject.kind)
+        self._truth.writes.append(write)  # it holds before this operator is told
         try:
             answer = await self._ask(node, *decision)
         except Unanswered as unanswered:
-            if unanswered.reached:
-                self._truth.writes.append(write)
+            if not unanswered.reached:
+                self._truth.writes.remove(write)
             return False
         if not _is_success(answer):
+            self._truth.writes.remove(write)
             return False
-        write.acknowledged_s = trio.current_time()
-        self._truth.writes.append(write)
+        write.acknowledged_s, write.doubtful = trio.current_time(), self._wire.is_misdated(node)
         self._history.add(self.name, f"decides at {node}: {subject.name} {wanted}")
         return True
 

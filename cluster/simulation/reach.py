@@ -55,7 +55,10 @@ class Reach:
         return self._paused_s.get(name, -math.inf) < time_s or time_s + CATCH_UP_S < began_s
 
     def uncut_s(self, one: str, other: str) -> float:
-        """Since when the two have not been cut off from each other; infinite while they are."""
+        """Since when the two have not been cut off from each other; infinite while they are, or have reasons not to
+        talk."""
+        if self._refuse(one, other):
+            return math.inf
         return max(self._uncut_s.get((one, other), -math.inf), self._uncut_s.get((other, one), -math.inf))
 
     def cut_s(self, one: str, other: str) -> float:
@@ -64,19 +67,28 @@ class Reach:
         return min(self._cut_s.get((one, other), math.inf), self._cut_s.get((other, one), math.inf))
 
     def clean_s(self, one: str, other: str) -> float:
+        """Since when nothing is wrong between the two."""
+        return math.inf if self._refuse(one, other) else self.reachable_s(one, other)
+
+    def reachable_s(self, one: str, other: str) -> float:
         """Since when nothing is wrong with the network between the two."""
         return max(self._clean_s.get((one, other), -math.inf), self._clean_s.get((other, one), -math.inf))
 
     def steady_s(self, name: str) -> float:
-        """Since when a process has been up and running on this host, without a pause."""
+        """Since when a process has been up and running on this host, without a pause, as one of the cluster."""
         host = self._hosts[name]
-        if host.frozen or host.node is None:
+        if host.frozen or host.node is None or host.misfit_s < math.inf:
             return math.inf
         return max(host.up_s, self._paused_s.get(name, -math.inf))
 
     def linked_s(self, one: str, other: str) -> float:
         """Since when two nodes run, and nothing is wrong between them."""
         return max(self.clean_s(one, other), self.steady_s(one), self.steady_s(other))
+
+    def _refuse(self, one: str, other: str) -> bool:
+        """Whether both are nodes, and one of them has another secret, or a clock that is far off."""
+        hosts = [self._hosts[name] for name in (one, other) if name in self._hosts]
+        return len(hosts) == 2 and any(host.misfit_s < math.inf for host in hosts)
 
     def calm_s(self, *, but: str = "") -> float:
         """Since when nothing at all is wrong among the hosts, leaving out the pauses and starts of one of them."""

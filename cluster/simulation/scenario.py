@@ -8,6 +8,8 @@ from artemis.node.config import ClusterSection, Config, DataSection, NodeSection
 
 REGION = "lab"
 ZONES = ("east", "west")
+SECRET = "a secret of simulations"
+DRIFT_MAX_S = ClusterSection().clock_drift_max_s
 RECONNECT_S = 9.0
 """The longest that two nodes take to be linked again after a heal: a dial under way, the longest wait between two
 attempts, and an introduction."""
@@ -46,12 +48,18 @@ class Scenario:
     """About how long it is quiet between two faults."""
     faults_last_s: float = 8.0
     """About how long a fault lasts."""
+    gone_s: float = 20.0
+    """The longest that a service that ended stays away."""
     is_varied: bool = True
     """Some seeds have settings of their own; see `of_seed`."""
     mixed_case: bool = False
     """Clients and operators spell ids, zones and groups now one way and now another."""
     outbox_keys: int = OUTBOX_KEYS
     """News that wait for one peer; beyond that, it has to be reconciled."""
+    old_disks: bool = False
+    """Machines are set back to images, and nodes restarted several times in a row."""
+    misfits: bool = False
+    """Now and then a node has another secret, or a clock that is wrong by minutes."""
     ceiling_s: float = 600.0
     """How long a lease is kept after it ran out, for as long as there is a reason."""
 
@@ -61,10 +69,17 @@ class Scenario:
             return self
         rng = random.Random(f"what is special about seed {seed}")
         return replace(
-            self,
+            self._forgetful() if rng.random() < 0.25 else self,
             mixed_case=rng.random() < 0.5,
             outbox_keys=1 if rng.random() < 0.25 else self.outbox_keys,
+            old_disks=rng.random() < 0.35,
+            misfits=rng.random() < 0.35,
         )
+
+    def _forgetful(self) -> Self:
+        """Faults outlast everything that ends by itself: removals are forgotten, and suspicion ends."""
+        long = replace(self, trouble_s=2 * self.trouble_s, faults_last_s=25.0, faults_pause_s=9.0)
+        return replace(long, tombstone_s=6.0, ceiling_s=4.0, gone_s=60.0)
 
     @property
     def names(self) -> list[str]:
@@ -111,7 +126,7 @@ class Scenario:
     @property
     def tombstone_kept_ms(self) -> int:
         """Tombstones younger than this are held by everybody; the configuration says how long nobody forgets."""
-        return int(max(0.0, self.tombstone_s - 60) * 1000)
+        return int((self.tombstone_s - min(60.0, self.tombstone_s / 4)) * 1000)
 
     def zone_of(self, number: int) -> str:
         return ZONES[number % len(ZONES)]
@@ -141,7 +156,7 @@ class Scenario:
             rate_limits=RateLimitsSection(enabled=False),
             cluster=ClusterSection(
                 nodes=zones,
-                secret="a secret of simulations",
+                secret=SECRET,
                 anti_entropy_interval_s=self.anti_entropy_s,
                 outbox_keys=self.outbox_keys,
             ),

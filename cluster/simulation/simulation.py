@@ -13,10 +13,11 @@ import trio
 from artemis.store.changes import ServiceChange
 
 from .checkers import ALL, Checker, World
-from .checkers.checker import Violation
+from .checkers.checker import LOOK_S, Violation
 from .clients import ServiceClient
+from .clocks import HostClock
 from .history import History, listening
-from .hosts import Host, HostClock
+from .hosts import Host
 from .nemesis import Nemesis
 from .network import Network, Weather
 from .operators import Operator
@@ -29,8 +30,6 @@ from .subscribers import Subscriber
 from .truth import Truth
 from .wire import Wire
 
-LOOK_S: Final = 0.5
-"""How often checkers look."""
 CLOCKS_AGREE: Final = 0.5
 """Probability that no clock is wrong: then the last of several writes is known, however close together they are."""
 

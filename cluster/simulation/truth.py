@@ -43,6 +43,8 @@ class TrueInstance:
     """Since when it has been confirmed, and heard at least every third heartbeat."""
     at_node_s: float = math.inf
     """Since when that was the same node."""
+    heard: dict[str, float] = field(default_factory=dict[str, float])
+    """By node: when it last acknowledged something under this key, be it of a predecessor."""
     ended_s: float = math.inf
     ended_by: str = ""
     """The node that acknowledged its unregistering."""
@@ -54,6 +56,7 @@ class TrueInstance:
         self.fate = Fate.LIVING
         self.confirmed, self.steady_s = False, math.inf
         self.heard_by, self.heard_s, self.at_node_s = node, now_s, now_s
+        self.heard[node] = now_s
 
     def renewed(self, node: str, *, known: bool, now_s: float, every_s: float) -> None:
         """A node acknowledged a heartbeat; `known`: of this very process. They are to come every so often."""
@@ -65,6 +68,7 @@ class TrueInstance:
             self.at_node_s = now_s
         self.fate, self.confirmed = Fate.LIVING, known
         self.heard_by, self.heard_s = node, now_s
+        self.heard[node] = now_s
 
     def unsure(self) -> None:
         """It is about to change or to unregister: nodes may know before it does that they have been told."""
@@ -122,6 +126,9 @@ class Truth:
 
     def put(self, instance: TrueInstance) -> None:
         """A process begins. It takes the place of its predecessor."""
+        before = self.instances.get(instance.key)
+        if before is not None:
+            instance.heard = dict(before.heard)
         self.instances[instance.key] = instance
 
     def registered(self, key: Key, write: Write) -> None:

@@ -54,6 +54,10 @@ class Wire:
         """The version that a node has of an instance."""
         return self._hosts[node].version_of(key)
 
+    def is_misdated(self, node: str) -> bool:
+        """Whether the clock of a node is so wrong that nobody believes what it dates."""
+        return self._hosts[node].clock.wrong_ms != 0
+
     def removal_at(self, node: str, key: tuple[str, str]) -> float:
         """The version of the tombstone that a node keeps of an instance; infinite when it keeps none."""
         return self._hosts[node].removal_of(key)

@@ -3,6 +3,7 @@
 from .agreement import Convergence, DecisionsSpread, ManagementKept, PulledOutIsHidden, RegistrationsKept
 from .checker import Checker, World
 from .liveness import NoLiveInstanceLost, NoSurpriseEviction, NoZombie, UnregisterSticks
+from .misfits import NobodyIsDated, RefusedAreNotReady
 from .nodes import NobodyCrashes
 from .partitions import SuspectsKept
 from .subscribers import SubscribersInStep
@@ -19,6 +20,8 @@ ALL: tuple[type[Checker], ...] = (
     DecisionsSpread,
     PulledOutIsHidden,
     RegistrationsKept,
+    RefusedAreNotReady,
+    NobodyIsDated,
     NobodyCrashes,
 )
 

@@ -4,8 +4,9 @@ import math
 
 import trio
 
+from ..clocks import EPOCH_MS
 from ..decisions import subjects
-from ..hosts import EPOCH_MS, Host
+from ..hosts import Host
 from ..situations import Situation
 from ..truth import Fate, allowed, data_text
 from .checker import Checker, World
@@ -124,7 +125,8 @@ class RegistrationsKept(Checker):
                 if write.acknowledged_s < math.inf:
                     host = self.world.hosts[write.node]
                     write.doubtful |= host.started_s > write.acknowledged_s or host.version_of(key) < write.version
-                    break
+                    if not write.doubtful:
+                        break
 
     def settled(self) -> None:
         for key, writes in self.world.truth.registrations.items():

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
@@ -16,6 +17,9 @@ from ..reach import Reach
 from ..scenario import REGION, Scenario
 from ..subscribers import Subscriber
 from ..truth import TrueInstance, Truth
+
+LOOK_S: Final = 0.5
+"""How often checkers look."""
 
 
 @dataclass(frozen=True, slots=True)

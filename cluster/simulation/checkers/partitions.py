@@ -30,6 +30,9 @@ class SuspectsKept(Checker):
 
     def observe(self) -> None:
         now_s, every_s = trio.current_time(), 3 * self.world.scenario.heartbeat_s
+        names, cut_s = list(self.world.hosts), self.world.reach.cut_s
+        if any(cut_s(a, b) + self.world.scenario.tombstone_s < now_s for a in names for b in names):
+            self.world.history.met(Situation.LONG_ABSENCE)
         for instance in self.world.truth.instances.values():
             if not instance.is_steady(now_s=now_s, every_s=every_s):
                 continue

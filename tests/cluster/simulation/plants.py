@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import trio
 
-from artemis.actors import membership
+from artemis.actors import membership, readiness
 from artemis.actors.broadcaster import Broadcaster
 from artemis.actors.conversation import Conversation
 from artemis.actors.frames import States
@@ -15,6 +15,7 @@ from artemis.actors.outbox import Outbox
 from artemis.actors.readiness import Verdict
 from artemis.actors.reconciler import Reconciler, Round
 from artemis.actors.sweeper import LeaseSweeper
+from artemis.actors.tables import Tables
 from artemis.actors.teller import Teller
 from artemis.store.changes import ServiceChange
 from artemis.store.contacts import Contacts
@@ -213,6 +214,26 @@ def suspects_expire(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Suspects, "kept_until", found_only)
 
 
+def suspicion_never_ends(patch: pytest.MonkeyPatch) -> None:
+    """What a peer renewed is kept for as long as that peer is out of reach."""
+    kept_until = Suspects.kept_until
+
+    def kept(self: Suspects, entry: Entry, *, lease_s: float) -> float | None:
+        return lease_s + entry.ttl_s if self.is_lost(entry.via) else kept_until(self, entry, lease_s=lease_s)
+
+    patch.setattr(Suspects, "kept_until", kept)
+
+
+def refused_nodes_are_ready(patch: pytest.MonkeyPatch) -> None:
+    """A node that everybody refuses concludes that there is nobody."""
+    patch.setattr(readiness, "_are_heard", lambda refusing, others: False)
+
+
+def the_future_is_believed(patch: pytest.MonkeyPatch) -> None:
+    """Rows are taken over whatever their date."""
+    patch.setattr(Tables, "_from_future", lambda self, time_ms: None)
+
+
 def zones_are_told_apart_by_case(patch: pytest.MonkeyPatch) -> None:
     """An instance whose zone is spelt otherwise than in the decision of an operator is not pulled out with it."""
 
@@ -264,6 +285,9 @@ FOUND = {
     "ranges": removals_without_a_key_mean_what_is_here,
     "absences": absences_do_not_count,
     "suspects": suspects_expire,
+    "refusals": refused_nodes_are_ready,
+    "dates": the_future_is_believed,
+    "ceilings": suspicion_never_ends,
     "zones": zones_are_told_apart_by_case,
     "overflows": what_overflows_is_lost,
 }

@@ -30,22 +30,22 @@ def test_what_the_seeds_reached_is_counted() -> None:
 def test_a_failure_shows_the_promise_the_last_events_and_how_to_repeat_it() -> None:
     with pytest.MonkeyPatch.context() as patch:
         PLANTS[3](patch)
-        found = CliRunner().invoke(simulate, ["--seeds", "1", "--first", "2", "--jobs", "1", "--events", "30"])
+        found = CliRunner().invoke(simulate, ["--seeds", "1", "--first", "1", "--jobs", "1", "--events", "30"])
     assert found.exit_code == 1
     lines = found.output.splitlines()
-    assert lines[0] == "seed 2 failed"
-    assert "VIOLATION NoLiveInstanceLost" in found.output
-    assert "  artemis cluster simulate --seeds 1 --first 2" in lines
+    assert lines[0] == "seed 1 failed"
+    assert "VIOLATION DecisionsSpread" in found.output
+    assert "  artemis cluster simulate --seeds 1 --first 1" in lines
     assert lines[-1] == "failed: 2"
 
 
 def test_scripts_get_one_object_per_failure_and_one_in_the_end() -> None:
     with pytest.MonkeyPatch.context() as patch:
         PLANTS[3](patch)
-        found = CliRunner().invoke(simulate, ["--seeds", "1", "--first", "2", "--jobs", "1", "--json"])
+        found = CliRunner().invoke(simulate, ["--seeds", "1", "--first", "1", "--jobs", "1", "--json"])
     assert found.exit_code == 1
     failure, numbers = [json.loads(line) for line in found.output.splitlines()]
-    assert failure["violations"][0]["checker"] == "NoLiveInstanceLost"
-    assert failure["command"] == "artemis cluster simulate --seeds 1 --first 2"
+    assert failure["violations"][0]["checker"] == "DecisionsSpread"
+    assert failure["command"] == "artemis cluster simulate --seeds 1 --first 1"
     assert numbers["failed"] == 1
-    assert numbers["seeds"] == [2]
+    assert numbers["seeds"] == [1]

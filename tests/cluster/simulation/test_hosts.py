@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
+from artemis.cluster.simulation.clocks import HostClock
 from artemis.cluster.simulation.history import History
-from artemis.cluster.simulation.hosts import Host, HostClock
+from artemis.cluster.simulation.hosts import Host
 from artemis.cluster.simulation.network import Network
 from artemis.cluster.simulation.scenario import REGION, Scenario
 from artemis.cluster.simulation.scheduling import HOST, RunQueue, run
