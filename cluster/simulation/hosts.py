@@ -315,7 +315,7 @@ class Host:
             self.crashes.append(f"the node ended: {failed} ({failed.__cause__!r})")
         finally:
             if self.node is not None:
-                self._note_restarts(self.node)
+                self.crashes += _restarts_of(self.node)
             self.node, self._life, self.started_s, self.up_s = None, None, math.inf, math.inf
             self.ended_s = trio.current_time()
             self._hang_up()
@@ -399,9 +399,6 @@ class Host:
         for call in waiting:
             call.done.set()
 
-    def _note_restarts(self, node: Node) -> None:
-        self.crashes += [f"actor {name} crashed" for name, count in node.supervisor.restarts.items() if count]
-
     @property
     def overflows(self) -> int:
         """How often the outbox of a peer overflowed, in the process that runs now."""
@@ -412,10 +409,11 @@ class Host:
 
     def problems(self) -> list[str]:
         """What should never have happened here."""
-        found = list(self.crashes)
-        if self.node is not None:
-            found += [f"actor {name} crashed" for name, count in self.node.supervisor.restarts.items() if count]
-        return found
+        return self.crashes + ([] if self.node is None else _restarts_of(self.node))
+
+
+def _restarts_of(node: Node) -> list[str]:
+    return [f"actor {name} crashed" for name, count in node.supervisor.restarts.items() if count]
 
 
 def _by_path(node: Node) -> Mapping[tuple[str, str], Route]:

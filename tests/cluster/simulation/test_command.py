@@ -36,7 +36,7 @@ def test_a_failure_shows_the_promise_the_last_events_and_how_to_repeat_it() -> N
     assert lines[0] == "seed 1 failed"
     assert "VIOLATION DecisionsSpread" in found.output
     assert "  artemis cluster simulate --seeds 1 --first 1" in lines
-    assert lines[-1] == "failed: 2"
+    assert lines[-1] == "failed: 1"
 
 
 def test_scripts_get_one_object_per_failure_and_one_in_the_end() -> None:
